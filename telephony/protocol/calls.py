@@ -1,0 +1,226 @@
+"""One call: what is known of it, and what an event changes in that."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from enum import Enum
+from typing import Any, Mapping
+
+import attrs
+
+from telephony.protocol.states import ONCE, TRANSITIONS, UP, WINDING_DOWN, CallState
+from telephony.protocol.wire import (
+    Frame,
+    flag_of,
+    headers_of,
+    integer_of,
+    number_of,
+    text_of,
+)
+
+#: An echo of our own digits is expected this long after the last of it was sent or heard.
+ECHO_SECONDS = 10.0
+#: Digits whose echo is awaited are remembered up to so many.
+ECHO_MOST = 10_000
+
+_NO_HEADERS: Mapping[str, str] = {}
+
+
+@attrs.frozen(kw_only=True)
+class CallInfo:
+    """What is known of a call at one moment; it never changes once taken.
+
+    Text that is not known is ``""``, what belongs to a call's end is None until then.
+    ``duration`` and ``billsec`` are whole seconds, the three times aware UTC datetimes.
+    ``active`` is true while the call may be up, ``stale`` after an outage in which it may
+    have ended, until its next event.
+    """
+
+    call_id: str = ""
+    state: CallState = CallState.RINGING
+    direction: str = ""
+    from_: str = ""
+    to: str = ""
+    channel: str = ""
+    uid: str = ""
+    app_id: str = ""
+    video: bool = False
+    created_at: datetime | None = None
+    answered_at: datetime | None = None
+    ended_at: datetime | None = None
+    hangup_cause: str | None = None
+    duration: int | None = None
+    billsec: int | None = None
+    sip_disposition: str | None = None
+    sip_headers: Mapping[str, str] = attrs.field(default=_NO_HEADERS, repr=False)
+    stale: bool = False
+    active: bool = True
+
+
+class Place(Enum):
+    """Where the table keeps a call."""
+
+    LIVE = "in calls()"
+    CLOSING = "we hung it up, its call_hangup is to come"
+    ORPHAN = "its dial gave up, it has not turned up"
+    GONE = "ended, or not ours any more"
+
+
+class TrackedCall:
+    """One call as the table keeps it: identity, the newest snapshot, and what tells copies.
+
+    ``telephony.Call`` is this with commands and waits. All fields are written by the table
+    only, under the lock of the session; ``info`` is swapped whole and may be read anywhere.
+    """
+
+    __slots__ = (
+        "info",
+        "place",
+        "leg",  # the state as the wire tells it, also while we are closing the call
+        "seen",  # bits of ONCE
+        "bridged_to",  # channel and uid of the last bridge start
+        "failure",  # reason, if the last bridge event was a failure
+        "routes",  # the keys under which the table finds the call
+        "deadline",  # when the table lets go of the call where it now is, or None
+        "held_until",  # when an incoming call that nobody accepts goes
+        "closed_at",  # when our own hangup was taken
+        "echoes",  # digits we sent and have not heard back
+        "echoes_until",
+    )
+
+    def __init__(self, info: CallInfo) -> None:
+        self.info = info
+        self.place = Place.GONE
+        self.leg = info.state
+        self.seen = 0
+        self.bridged_to: tuple[str, str] | None = None
+        self.failure: str | None = None
+        self.routes: tuple[tuple[str, str], ...] = ()
+        self.deadline: float | None = None
+        self.held_until: float | None = None
+        self.closed_at: float | None = None
+        self.echoes = ""
+        self.echoes_until = 0.0
+
+    def changed(self, info: CallInfo) -> None:
+        """The call's snapshot is now *info* (or its place changed)."""
+        self.info = info
+
+    def heard(self, digits: str) -> None:
+        """The far end pressed *digits*."""
+
+    # --- the echo of our own digits ------------------------------------------------------
+
+    def sent_digits(self, digits: str, now: float) -> None:
+        """We are about to send *digits*, whose echo is no key press."""
+        if now > self.echoes_until:
+            self.echoes = ""
+        self.echoes = (self.echoes + digits)[-ECHO_MOST:]
+        self.echoes_until = now + ECHO_SECONDS
+
+    def digits_not_sent(self, digits: str) -> None:
+        """No echo of *digits* will come after all."""
+        head, found, tail = self.echoes.rpartition(digits)
+        if found:
+            self.echoes = head + tail
+
+    def is_echo(self, digits: str, now: float) -> bool:
+        """Whether *digits* are those of ours that are to come back next."""
+        if not digits or not self.echoes.startswith(digits) or now > self.echoes_until:
+            return False
+        self.echoes = self.echoes[len(digits):]
+        self.echoes_until = now + ECHO_SECONDS
+        return True
+
+
+def advance(call: TrackedCall, frame: Frame, name: str) -> dict[str, Any] | None:
+    """Take in one event of *call*; returns what it changes in the snapshot.
+
+    None if the event is late or a copy, and so changes nothing.
+    """
+    moves = TRANSITIONS.get(name)
+    if moves is None:
+        return _common(call.info, frame)
+    after = moves.get(call.leg)
+    if after is None or (call.place is Place.CLOSING and name not in WINDING_DOWN):
+        return None
+    bit = ONCE.get(name, 0)
+    if call.seen & bit:
+        return None
+    call.seen |= bit
+
+    new = _common(call.info, frame)
+    if name == "agora_bridge_start":
+        channel = text_of(frame.get("channel")) or call.info.channel
+        uid = text_of(frame.get("uid")) or call.info.uid
+        if call.leg is CallState.BRIDGED and call.bridged_to == (channel, uid):
+            return None
+        call.bridged_to = (channel, uid)
+        call.failure = None
+        new.update(channel=channel, uid=uid)
+    elif name == "agora_bridge_end":
+        call.failure = None
+    elif name == "agora_bridge_failed":
+        reason = text_of(frame.get("reason"))
+        if call.leg is CallState.UNBRIDGED and call.failure == reason:
+            return None
+        call.failure = reason
+
+    call.leg = after
+    if call.place is not Place.CLOSING:
+        new["state"] = after
+    at = moment_of(frame)
+    if after in UP and call.info.answered_at is None and at is not None:
+        new["answered_at"] = at
+    if after is CallState.HANGUP:
+        new.update(
+            state=after,
+            ended_at=at,
+            hangup_cause=text_of(frame.get("hangup_cause")) or None,
+            duration=integer_of(frame.get("duration")),
+            billsec=integer_of(frame.get("billsec")),
+            sip_disposition=text_of(frame.get("sip_disposition")) or None,
+        )
+    return new
+
+
+def _common(info: CallInfo, frame: Frame) -> dict[str, Any]:
+    """What *frame* adds to a snapshot: it fills what is empty, and contradicts nothing."""
+    new: dict[str, Any] = {}
+    for name, wire in _IDENTITY:
+        if not getattr(info, name):
+            value = text_of(frame.get(wire))
+            if value:
+                new[name] = value
+    if info.direction == "outbound" and frame.get("direction") == "outbound_sip":
+        new["direction"] = "outbound_sip"  # a dial cannot know which gateway takes it
+    if not info.video and flag_of(frame.get("video")):
+        new["video"] = True
+    if not info.sip_headers and frame.get("sip_headers"):
+        new["sip_headers"] = headers_of(frame.get("sip_headers"))
+    if info.created_at is None:
+        at = moment_of(frame)
+        if at is not None:
+            new["created_at"] = at
+    return new
+
+
+_IDENTITY = (
+    ("direction", "direction"),
+    ("from_", "from"),
+    ("to", "to"),
+    ("channel", "channel"),
+    ("uid", "uid"),
+    ("app_id", "appid"),
+)
+
+
+def moment_of(frame: Frame) -> datetime | None:
+    """A frame's timestamp as an aware UTC datetime."""
+    timestamp = number_of(frame.get("timestamp"))
+    if timestamp is None:
+        return None
+    try:
+        return datetime.fromtimestamp(timestamp, timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        return None

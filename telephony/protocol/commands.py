@@ -1,0 +1,284 @@
+"""What the client can ask the Call Manager for: frozen values that know their wire form.
+
+Making one checks it: a wrong argument raises ``InvalidArgumentError`` naming it, before
+anything is sent. What is None is left out on the wire, ``video`` is sent only when true.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Callable, ClassVar, Mapping
+
+import attrs
+
+from telephony.errors import InvalidArgumentError
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_DIGITS = re.compile(r"[0-9*#]+")
+
+# --- checks, shared with the client's other arguments ------------------------------------
+
+
+def checked_text(name: str, value: object) -> str:
+    """*value* if it is text with something in it and no control characters."""
+    if not isinstance(value, str):
+        raise InvalidArgumentError(f"{name} must be a string, not {type(value).__name__}")
+    if not value.strip():
+        raise InvalidArgumentError(f"{name} must not be empty")
+    if _CONTROL.search(value):
+        raise InvalidArgumentError(f"{name} must not hold control characters or line breaks")
+    return value
+
+
+def checked_seconds(name: str, value: object, *, zero: bool = False) -> float:
+    """*value* if it is a finite number of seconds above zero (or zero too, if *zero*)."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InvalidArgumentError(f"{name} must be a number of seconds, not {value!r}")
+    if not (value >= 0 if zero else value > 0) or value == float("inf"):
+        least = "0 or more" if zero else "more than 0"
+        raise InvalidArgumentError(f"{name} must be {least} seconds, not {value!r}")
+    return value
+
+
+def checked_wait(name: str, value: object) -> float | None:
+    """*value* if it is None (for ever) or a number of seconds, 0 or more."""
+    return None if value is None else checked_seconds(name, value, zero=True)
+
+
+def checked_numbers(name: str, value: object) -> tuple[str, ...]:
+    """*value* as a tuple of phone numbers; one string is not taken for many."""
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
+        raise InvalidArgumentError(f"{name} must be a list of phone numbers, not {value!r}")
+    return tuple(checked_text(f"{name}[{i}]", number) for i, number in enumerate(value))
+
+
+_Check = Callable[[str, Any], Any]
+
+
+def _optional(check: _Check) -> _Check:
+    return lambda name, value: None if value is None else check(name, value)
+
+
+def _word(name: str, value: object) -> str:
+    """Text, or a whole number written as text (uid, audio scenario)."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    return checked_text(name, value)
+
+
+def _ring_seconds(name: str, value: object) -> str:
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            raise InvalidArgumentError(f"{name} must be seconds, not {value!r}") from None
+    seconds = checked_seconds(name, value, zero=True)
+    return str(int(seconds)) if float(seconds).is_integer() else str(seconds)
+
+
+def _digits(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise InvalidArgumentError(f"{name} must be a string, not {type(value).__name__}")
+    if not _DIGITS.fullmatch(value):
+        raise InvalidArgumentError(f"{name} must be one or more of 0-9 * #, not {value!r}")
+    return value
+
+
+def _flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidArgumentError(f"{name} must be True or False, not {value!r}")
+    return value
+
+
+def _sdk_options(name: str, value: object) -> str:
+    """A JSON string; a dict is written as one."""
+    if isinstance(value, Mapping):
+        try:
+            return json.dumps(value)
+        except (TypeError, ValueError) as error:
+            raise InvalidArgumentError(f"{name} cannot be written as JSON: {error}") from None
+    return checked_text(name, value)
+
+
+def _leg(name: str, value: object) -> str:
+    """``A`` or ``B``; the HTTP API's words for them are taken too."""
+    leg = {"A": "A", "B": "B", "aleg": "A", "bleg": "B"}.get(str(value))
+    if leg is None:
+        raise InvalidArgumentError(f"{name} must be 'A' or 'B', not {value!r}")
+    return leg
+
+
+def _reason(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise InvalidArgumentError(f"{name} must be a string, not {type(value).__name__}")
+    return value
+
+
+def _field(
+    check: _Check, wire: str | None = None, *, default: Any = attrs.NOTHING, secret: bool = False
+) -> Any:
+    """A field that is checked as it is set; *wire* is its name there, if another one."""
+
+    def convert(value: Any, _: Any, field: attrs.Attribute[Any]) -> Any:
+        return check(field.name, value)
+
+    return attrs.field(
+        default=default,
+        converter=attrs.Converter(convert, takes_self=True, takes_field=True),
+        repr=not secret,
+        metadata={"wire": wire} if wire else {},
+    )
+
+
+def _option(check: _Check, wire: str | None = None, *, secret: bool = False) -> Any:
+    return _field(_optional(check), wire, default=None, secret=secret)
+
+
+# --- the commands ------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class Command:
+    """One command; subclasses are its kinds."""
+
+    action: ClassVar[str]
+
+    def to_wire(self) -> dict[str, Any]:
+        """The frame's fields, without ``request_id``."""
+        frame: dict[str, Any] = {"action": self.action}
+        for field in attrs.fields(type(self)):
+            value = getattr(self, field.name)
+            if value is not None and value is not False:
+                name = field.metadata.get("wire", field.name)
+                frame[name] = list(value) if isinstance(value, tuple) else value
+        return frame
+
+
+@attrs.frozen(kw_only=True)
+class Dial(Command):
+    action: ClassVar[str] = "outbound"
+
+    to: str = _field(checked_text)
+    from_: str = _field(checked_text, "from")
+    channel: str = _field(checked_text)
+    uid: str = _field(_word)
+    token: str = _field(checked_text, secret=True)
+    region: str = _field(checked_text)
+    timeout: str | None = _option(_ring_seconds)
+    sip: str | None = _option(checked_text, secret=True)
+    sip_domain: str | None = _option(checked_text)
+    app_id: str | None = _option(checked_text, "appid")
+    video: bool = _field(_flag, default=False)
+    sdk_options: str | None = _option(_sdk_options)
+    audio_scenario: str | None = _option(_word)
+    prompt: str | None = _option(checked_text)
+    webhook_url: str | None = _option(checked_text)
+
+
+@attrs.frozen(kw_only=True)
+class CallCommand(Command):
+    """A command about one call."""
+
+    call_id: str = _field(checked_text, "callid")
+    app_id: str | None = _option(checked_text, "appid")
+
+
+@attrs.frozen(kw_only=True)
+class JoinCommand(CallCommand):
+    """A command that puts the call's audio into a channel."""
+
+    token: str = _field(checked_text, secret=True)
+    channel: str = _field(checked_text)
+    uid: str = _field(_word)
+    sdk_options: str | None = _option(_sdk_options)
+    audio_scenario: str | None = _option(_word)
+
+
+@attrs.frozen(kw_only=True)
+class Accept(JoinCommand):
+    action: ClassVar[str] = "accept"
+
+    webhook_url: str | None = _option(checked_text)
+    video: bool = _field(_flag, default=False)
+
+
+@attrs.frozen(kw_only=True)
+class Bridge(JoinCommand):
+    action: ClassVar[str] = "bridge"
+
+    video: bool = _field(_flag, default=False)
+
+
+@attrs.frozen(kw_only=True)
+class Rebridge(JoinCommand):
+    action: ClassVar[str] = "rebridge"
+
+    current_channel: str = _field(checked_text)
+    current_uid: str = _field(_word)
+
+
+@attrs.frozen(kw_only=True)
+class Unbridge(CallCommand):
+    action: ClassVar[str] = "unbridge"
+
+
+@attrs.frozen(kw_only=True)
+class Reject(CallCommand):
+    action: ClassVar[str] = "reject"
+
+    reason: str = _field(_reason, default="")
+
+
+@attrs.frozen(kw_only=True)
+class EndCall(CallCommand):
+    """Hangs up a call that was dialled."""
+
+    action: ClassVar[str] = "endcall"
+
+
+@attrs.frozen(kw_only=True)
+class HangUp(CallCommand):
+    """Hangs up a call that came in."""
+
+    action: ClassVar[str] = "hangup"
+
+
+@attrs.frozen(kw_only=True)
+class SendDtmf(CallCommand):
+    action: ClassVar[str] = "send_dtmf"
+
+    digits: str = _field(_digits)
+
+
+@attrs.frozen(kw_only=True)
+class Transfer(CallCommand):
+    action: ClassVar[str] = "transfer"
+
+    destination: str = _field(checked_text)
+    leg: str | None = _option(_leg)
+
+
+@attrs.frozen(kw_only=True)
+class Subscribe(Command):
+    action: ClassVar[str] = "subscribe"
+
+    numbers: tuple[str, ...] = _field(checked_numbers)
+
+
+@attrs.frozen(kw_only=True)
+class OtherCommand(Command):
+    """A command this version has no name for; its fields go to the wire as they are."""
+
+    action: str = _field(checked_text)  # type: ignore[misc]
+    fields: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+
+    def to_wire(self) -> dict[str, Any]:
+        given = {name: value for name, value in self.fields.items() if value is not None}
+        return {"action": self.action, **given}
+
+
+def hang_up(call_id: str, direction: str, app_id: str | None) -> EndCall | HangUp:
+    """The command that ends a call: ``endcall`` for those we dialled, else ``hangup``."""
+    kind = EndCall if direction.startswith("outbound") else HangUp
+    return kind(call_id=call_id, app_id=app_id)

@@ -1,0 +1,196 @@
+"""What the library tells: frozen values, one class for each kind of event.
+
+``Event`` is the root. A ``CallEvent`` is about one call: ``call`` is the live handle,
+``info`` the snapshot right after this event. The others are about the connection.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Mapping
+
+import attrs
+
+from telephony.protocol.wire import text_of
+
+if TYPE_CHECKING:
+    from telephony.call import Call
+    from telephony.errors import TelephonyError
+    from telephony.protocol.calls import CallInfo
+
+_NOTHING: Mapping[str, Any] = {}
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Event:
+    """Anything that happens. ``on(Event)`` sees all.
+
+    ``name`` is the wire's word (or the library's, for its own events), ``timestamp`` Unix
+    seconds as the Call Manager sent them, or None, ``raw`` the frame as received.
+    """
+
+    name: str
+    timestamp: float | int | None = None
+    raw: Mapping[str, Any] = attrs.field(default=_NOTHING, repr=False)
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class CallEvent(Event):
+    """An event of one call."""
+
+    call: Call
+    info: CallInfo = attrs.field(repr=False)
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class CallIncoming(CallEvent):
+    """Somebody calls a number we are subscribed to; accept or reject it within 15 s."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class CallInitiated(CallEvent):
+    """The gateway took the request; nothing rings yet."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class CallRinging(CallEvent):
+    """The far end rings."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class CallAnswered(CallEvent):
+    """The remote party picked up."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class BridgeStarted(CallEvent):
+    """The call's audio joined a channel; ``info`` has its name and the uid."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class BridgeEnded(CallEvent):
+    """The call's audio left the channel; the SIP leg is still up."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class BridgeFailed(CallEvent):
+    """The call's audio could not join the other channel; the SIP leg is up, without one."""
+
+    reason: str
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class CallHangup(CallEvent):
+    """The call ended. ``duration`` and ``billsec`` are seconds; what was not sent is None."""
+
+    hangup_cause: str | None
+    duration: int | None
+    billsec: int | None
+    sip_disposition: str | None
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class DtmfReceived(CallEvent):
+    """Digits were pressed at the far end, or (``echo``) come back from our own ``send_dtmf``."""
+
+    digits: str
+    echo: bool
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class UnknownEvent(Event):
+    """An event this version has no class for, or one that fits no call it knows.
+
+    ``call`` and ``info`` are None when it names no call that is tracked.
+    """
+
+    call: Call | None = None
+    info: CallInfo | None = attrs.field(default=None, repr=False)
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class CallOrphaned(Event):
+    """A call whose dial had given up turned up after all.
+
+    Under the orphan policy ``"hangup"`` its ``endcall`` has been sent; under ``"keep"`` it
+    is tracked again.
+    """
+
+    name: str = "call_orphaned"
+    call: Call
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Connected(Event):
+    """The client is registered. ``reconnected`` is true after an outage."""
+
+    name: str = "connected"
+    session_id: str
+    reconnected: bool
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Disconnected(Event):
+    """The connection is gone. ``error`` says why; it is None after ``close()``."""
+
+    name: str = "disconnected"
+    error: TelephonyError | None
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Gap(Event):
+    """Events may have been missed: there was no connection for ``seconds``.
+
+    ``stale_calls`` are the calls that may have ended meanwhile.
+    """
+
+    name: str = "gap"
+    seconds: float
+    stale_calls: tuple[Call, ...]
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class ErrorOccurred(Event):
+    """Something went wrong that no method call of yours could report."""
+
+    name: str = "error"
+    error: Exception
+
+
+#: the wire's event names and their classes
+CALL_EVENTS: Mapping[str, type[CallEvent]] = {
+    "call_incoming": CallIncoming,
+    "call_initiated": CallInitiated,
+    "call_ringing": CallRinging,
+    "call_answered": CallAnswered,
+    "agora_bridge_start": BridgeStarted,
+    "agora_bridge_end": BridgeEnded,
+    "agora_bridge_failed": BridgeFailed,
+    "dtmf_received": DtmfReceived,
+    "call_hangup": CallHangup,
+}
+
+
+def call_event(
+    name: str,
+    timestamp: float | int | None,
+    raw: Mapping[str, Any],
+    call: Any,
+    info: CallInfo,
+    *,
+    echo: bool = False,
+) -> CallEvent:
+    """The event of *call* that the frame *raw* tells of."""
+    common = {"name": name, "timestamp": timestamp, "raw": raw, "call": call, "info": info}
+    if name == "dtmf_received":
+        return DtmfReceived(digits=text_of(raw.get("digits")), echo=echo, **common)
+    if name == "call_hangup":
+        return CallHangup(
+            hangup_cause=info.hangup_cause,
+            duration=info.duration,
+            billsec=info.billsec,
+            sip_disposition=info.sip_disposition,
+            **common,
+        )
+    if name == "agora_bridge_failed":
+        return BridgeFailed(reason=text_of(raw.get("reason")), **common)
+    return CALL_EVENTS[name](**common)

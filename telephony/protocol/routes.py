@@ -1,0 +1,102 @@
+"""Finding a call without its ``callid``: by its route, the composite ``appid:channel:uid``.
+
+The gateway's first events of a dial come with an empty ``callid``, events of a new id can
+overtake the dial's answer, and the A-leg's ``call_hangup`` has been seen to carry the
+composite in the id's place. A route that fits more than one call decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from telephony.protocol.calls import CallInfo, Place, TrackedCall
+from telephony.protocol.wire import Frame, text_of
+
+#: What the last hangups said is remembered for so many routes.
+LAST_WORDS_MOST = 10_000
+
+C = TypeVar("C", bound=TrackedCall)
+
+
+class Route(NamedTuple):
+    app_id: str
+    channel: str
+    uid: str
+
+
+class Routes(Generic[C]):
+    """The calls by their routes, and the last words of those that ended."""
+
+    def __init__(self, app_id: str) -> None:
+        self._app_id = app_id  # of the client; "" if it serves several
+        self._calls: dict[tuple[str, str], list[C]] = {}
+        self._last_words: OrderedDict[Route, tuple[str, ...]] = OrderedDict()
+
+    def add(self, call: C) -> None:
+        """File *call* under where its audio is; older routes of it stay good too."""
+        route = (call.info.channel, call.info.uid)
+        if route[0] and route[1] and route not in call.routes:
+            call.routes += (route,)
+            self._calls.setdefault(route, []).append(call)
+
+    def remove(self, call: C) -> None:
+        for route in call.routes:
+            calls = self._calls[route]
+            calls.remove(call)
+            if not calls:
+                del self._calls[route]
+        call.routes = ()
+
+    def route_of(self, frame: Frame) -> tuple[Route, bool]:
+        """The route of an event, and whether its ``callid`` is a call's own id."""
+        call_id = text_of(frame.get("callid"))
+        if call_id.count(":") >= 2:
+            app_id, _, rest = call_id.partition(":")
+            channel, _, uid = rest.rpartition(":")
+            route = Route(app_id, channel, uid)
+            if (channel, uid) in self._calls or route in self._last_words:
+                return route, False
+        app_id = text_of(frame.get("appid")) or self._app_id
+        route = Route(app_id, text_of(frame.get("channel")), text_of(frame.get("uid")))
+        return route, bool(call_id)
+
+    def find(self, route: Route, name: str, has_id: bool) -> C | None:
+        """The one call on *route* that an event can be about; None if there is no such one."""
+        if not route.channel or not route.uid:
+            return None
+        fits = [
+            call
+            for call in self._calls.get(route[1:], ())
+            if not route.app_id or call.info.app_id in ("", route.app_id)
+        ]
+        live = [call for call in fits if call.place is not Place.CLOSING]
+        closing = [call for call in fits if call.place is Place.CLOSING]
+        unbound = [call for call in live if not call.info.call_id]
+        if has_id:  # an id nobody has yet belongs to a call that has none yet
+            choices = (unbound, live, closing)
+        elif name in ("call_initiated", "call_ringing"):
+            choices = ([call for call in unbound if call.place is Place.LIVE], live, closing)
+        elif name == "call_hangup":  # what we hung up is waiting for just this
+            choices = (closing, live, [])
+        else:
+            choices = (live, closing, [])
+        chosen = next(filter(None, choices), [])
+        return chosen[0] if len(chosen) == 1 else None
+
+    # A hangup's copy may come without the callid, when a new call is on the same route.
+
+    def remember_last_words(self, info: CallInfo, frame: Frame) -> None:
+        route = Route(info.app_id, info.channel, info.uid)
+        self._last_words[route] = _words(frame)
+        self._last_words.move_to_end(route)
+        if len(self._last_words) > LAST_WORDS_MOST:
+            self._last_words.popitem(last=False)
+
+    def are_last_words(self, route: Route, frame: Frame) -> bool:
+        return self._last_words.get(route) == _words(frame)
+
+
+def _words(frame: dict[str, Any]) -> tuple[str, ...]:
+    names = ("timestamp", "hangup_cause", "duration", "billsec")
+    return tuple(text_of(frame.get(name)) for name in names)

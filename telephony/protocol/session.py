@@ -1,0 +1,450 @@
+"""One client's conversation with the Call Manager: text in, outcomes out.
+
+The CM greets (``connected``), we register, the CM says ``registered``; from then on
+commands go out with a ``request_id`` each, and responses and events come in, in any order.
+Events may come before ``registered`` too.
+
+No I/O happens here. ``receive`` and the others return *outcomes*: what is to be done once
+the session's lock has been let go. Whoever calls holds that lock and brings the time.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from datetime import datetime
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Callable, Generic, TypeVar, Union, cast
+
+import attrs
+
+from telephony.errors import (
+    CallNotFoundError,
+    CommandTimeoutError,
+    ConnectionLostError,
+    InvalidArgumentError,
+    ProtocolError,
+    RegistrationError,
+    TelephonyError,
+)
+from telephony.protocol import wire
+from telephony.protocol.calls import CallInfo, Place, TrackedCall
+from telephony.protocol.commands import (
+    Accept,
+    Bridge,
+    CallCommand,
+    Command,
+    Dial,
+    EndCall,
+    HangUp,
+    JoinCommand,
+    Rebridge,
+    Reject,
+    SendDtmf,
+    Subscribe,
+    hang_up,
+)
+from telephony.protocol.events import ErrorOccurred, Event
+from telephony.protocol.refusals import refused, registration_refused
+from telephony.protocol.table import REMEMBERED_MOST, CallTable
+from telephony.protocol.wire import Frame, Secrets, text_of
+
+if TYPE_CHECKING:
+    from telephony.call import Call
+
+#: The App ID of a client that serves several.
+MULTI = "MULTI"
+
+C = TypeVar("C", bound=TrackedCall)
+
+
+# --- outcomes ----------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Say:
+    """Send this text; nobody waits for what is answered."""
+
+    text: str = attrs.field(repr=False)
+
+
+@attrs.frozen
+class Tell:
+    """Hand this event to whoever asked for its kind."""
+
+    event: Event
+
+
+@attrs.frozen
+class Answer:
+    """The command of this id has come to its end: with a response, or with an error."""
+
+    request_id: str
+    response: Frame | None = attrs.field(default=None, repr=False)
+    error: TelephonyError | None = None
+
+
+@attrs.frozen
+class Registered:
+    session_id: str
+
+
+@attrs.frozen
+class Refused:
+    error: RegistrationError
+
+
+Outcome = Union[Say, Tell, Answer, Registered, Refused]
+
+
+# --- the conversation --------------------------------------------------------------------
+
+
+class _Phase(Enum):
+    GREETING = "the CM is to say connected"
+    REGISTERING = "the CM is to say registered"
+    REGISTERED = "commands and events"
+
+
+@attrs.define(eq=False)
+class Request(Generic[C]):
+    """A command on its way: ``text`` is its frame, ``call`` the call it is about, if tracked."""
+
+    request_id: str
+    command: Command
+    call: C | None
+    text: str = attrs.field(repr=False)
+    waited_for: bool = True
+    abandoned_at: float = 0.0
+
+
+class Session(Generic[C]):
+    """The state of one client's conversation, over all its connections."""
+
+    def __init__(
+        self,
+        *,
+        auth_token: str,
+        client_id: str,
+        app_id: str,
+        make_call: Callable[[CallInfo], C],
+        subscriptions: tuple[str, ...] = (),
+        keep_orphans: bool = False,
+        stale_timeout: float = 3600.0,
+    ) -> None:
+        self._auth_token = auth_token
+        self._client_id = client_id
+        self._app_id = app_id
+        self.own_app_id = "" if app_id == MULTI else app_id
+        self.secrets = Secrets(auth_token)
+        self.calls: CallTable[C] = CallTable(
+            make_call, self.own_app_id, keep_orphans=keep_orphans, stale_timeout=stale_timeout
+        )
+        self.subscriptions = subscriptions  # as the CM last took them
+        self.session_id = ""
+        self.protocol_errors = 0
+        self._phase = _Phase.GREETING
+        self._count = 0
+        self._requests: dict[str, Request[C]] = {}
+        # given up, but an answer may still come and change a call
+        self._abandoned: OrderedDict[str, Request[C]] = OrderedDict()
+
+    @property
+    def registered(self) -> bool:
+        return self._phase is _Phase.REGISTERED
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._requests)
+
+    def app_id_for(self, given: str | None, call: C | None, *, needed: bool) -> str | None:
+        """The App ID a command carries: the one given, else the call's, else the client's.
+
+        None if there is none to send; an ``InvalidArgumentError`` if one is *needed*.
+        """
+        app_id = given if given is not None else (call.info.app_id if call else "")
+        if app_id == MULTI:
+            raise InvalidArgumentError("app_id must be one App ID here, not MULTI")
+        app_id = app_id or self.own_app_id
+        if needed and not app_id:
+            raise InvalidArgumentError(
+                "app_id is needed: the client was made for MULTI and serves several App IDs"
+            )
+        return app_id or None
+
+    # --- commands going out ------------------------------------------------------------
+
+    def prepare(
+        self,
+        command: Command,
+        call: C | None,
+        now: float,
+        created_at: datetime | None = None,
+        *,
+        waited_for: bool = True,
+    ) -> Request[C]:
+        """Give *command* its id and its text; a dial gets its call."""
+        self._count += 1
+        request_id = f"{command.action}_{self._count}"
+        text = wire.encode({**command.to_wire(), "request_id": request_id})
+        if isinstance(command, Dial):
+            self.secrets.add(token=command.token, sip=command.sip)
+            call = self.calls.dial(
+                CallInfo(
+                    direction="outbound",
+                    to=command.to,
+                    from_=command.from_,
+                    channel=command.channel,
+                    uid=command.uid,
+                    app_id=command.app_id or "",
+                    video=command.video,
+                    created_at=created_at,
+                )
+            )
+        elif isinstance(command, JoinCommand):
+            self.secrets.add(token=command.token)
+        elif isinstance(command, SendDtmf) and call is not None:
+            call.sent_digits(command.digits, now)  # its echo can overtake its response
+        request = Request(request_id, command, call, text, waited_for)
+        self._requests[request_id] = request
+        return request
+
+    def not_sent(self, request: Request[C], now: float) -> None:
+        """Not a byte of it left: as if it had never been."""
+        known = self._requests.pop(request.request_id, None)
+        call = request.call
+        if isinstance(request.command, Dial) and call is not None:
+            if known:
+                self.calls.dial_failed(call, now)
+            else:
+                self.calls.end(call, now)
+        elif isinstance(request.command, SendDtmf) and call is not None:
+            call.digits_not_sent(request.command.digits)
+
+    def give_up(self, request: Request[C], now: float) -> list[Outcome]:
+        """Nobody waits for the answer any more; it still counts if it comes."""
+        if self._requests.pop(request.request_id, None) is None:
+            return []
+        request.abandoned_at = now
+        self._abandoned[request.request_id] = request
+        if len(self._abandoned) > REMEMBERED_MOST:
+            self._abandoned.popitem(last=False)
+        if isinstance(request.command, Dial) and request.call is not None:
+            self.calls.give_up(request.call, now)
+            return self._end_known_orphans(now)
+        return []
+
+    def _end_known_orphans(self, now: float) -> list[Outcome]:
+        """Calls whose dial gave up after an event had told their id need no more waiting."""
+        outcomes: list[Outcome] = []
+        if self.registered:
+            for call in self.calls.orphans():
+                if call.info.call_id:
+                    outcomes.append(Tell(self.calls.turn_up(call, now)))
+                    outcomes += self._end_orphan(call, now)
+        return outcomes
+
+    def _end_orphan(self, call: C, now: float) -> list[Outcome]:
+        if call.place is not Place.CLOSING:
+            return []
+        command = hang_up(call.info.call_id, "outbound", call.info.app_id or None)
+        return [Say(self.prepare(command, call, now, waited_for=False).text)]
+
+    # --- the connection ------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """A new connection is there."""
+        self._phase = _Phase.GREETING
+
+    def lost(self, reason: str, now: float) -> list[Outcome]:
+        """The connection is gone: what was under way has an unknown outcome."""
+        self._phase = _Phase.GREETING
+        outcomes: list[Outcome] = []
+        for request in list(self._requests.values()):
+            outcomes += self._unknown(request, self._lost_error(request, reason), now)
+        self._requests.clear()
+        self._abandoned.clear()  # no answer comes over another connection
+        return outcomes
+
+    def _unknown(
+        self, request: Request[C], error: ConnectionLostError, now: float
+    ) -> list[Outcome]:
+        if isinstance(request.command, Dial) and request.call is not None:
+            self.calls.give_up(request.call, now)
+        if request.waited_for:
+            return [Answer(request.request_id, error=error)]
+        return [Tell(ErrorOccurred(error=error))]
+
+    def _lost_error(self, request: Request[C], reason: str) -> ConnectionLostError:
+        return ConnectionLostError(
+            f"connection lost ({reason}) while {describe(request)} was under way: {_MAYBE_DONE}",
+            action=request.command.action,
+            request_id=request.request_id,
+            call=cast("Call | None", request.call),
+        )
+
+    def timed_out(self, request: Request[C], seconds: float) -> CommandTimeoutError:
+        """The error for a command whose answer did not come in time."""
+        return CommandTimeoutError(
+            f"command timeout: no answer to {describe(request)} within {seconds:g} s: "
+            f"{_MAYBE_DONE}",
+            action=request.command.action,
+            request_id=request.request_id,
+            call=cast("Call | None", request.call),
+        )
+
+    def expire(self, now: float) -> None:
+        """Let go of what has been kept long enough."""
+        self.calls.expire(now)
+        while self._abandoned:
+            request = next(iter(self._abandoned.values()))
+            if request.abandoned_at + 600 > now:
+                break
+            self._abandoned.popitem(last=False)
+
+    # --- what comes in -------------------------------------------------------------------
+
+    def receive(self, message: str | bytes, now: float) -> list[Outcome]:
+        """Take in one message of the CM's."""
+        try:
+            frame = wire.decode(message)
+        except ProtocolError as error:
+            return self.unreadable(error)
+        request_id = frame.get("request_id")
+        if isinstance(request_id, str) and "event" not in frame:
+            request = self._requests.pop(request_id, None)
+            if request is not None:
+                return self._answered(request, frame, now)
+            request = self._abandoned.pop(request_id, None)
+            if request is not None:
+                return self._answered_late(request, frame, now)
+        if "event" in frame:
+            return self._event(frame, now)
+        if self._phase is not _Phase.REGISTERED:
+            return self._greeted(frame, now)
+        if frame.get("error"):
+            error_ = refused("", frame, self.secrets)
+            assert error_ is not None
+            return [Tell(ErrorOccurred(error=error_, raw=frame))]
+        if "response" in frame or "status" in frame:
+            return []  # a second answer, or a word after registration
+        return self.unreadable(ProtocolError("the CM sent neither event nor response nor error"))
+
+    def unreadable(self, error: ProtocolError) -> list[Outcome]:
+        """The CM sent what cannot be read; it is counted and told, and life goes on."""
+        self.protocol_errors += 1
+        return [Tell(ErrorOccurred(error=error))]
+
+    def _greeted(self, frame: Frame, now: float) -> list[Outcome]:
+        status = text_of(frame.get("status"))
+        if not frame.get("error"):
+            if status == "connected" and self._phase is _Phase.GREETING:
+                self.session_id = text_of(frame.get("session_id"))
+                self._phase = _Phase.REGISTERING
+                return [Say(self._registration())]
+            if status == "registered" and self._phase is _Phase.REGISTERING:
+                self._phase = _Phase.REGISTERED
+                return [Registered(self.session_id), *self._end_known_orphans(now)]
+            if not status:
+                return self.unreadable(ProtocolError("the CM sent no status in the handshake"))
+        return [Refused(registration_refused(frame, self.secrets))]
+
+    def _registration(self) -> str:
+        frame: dict[str, Any] = {
+            "action": "register",
+            "auth_token": self._auth_token,
+            "client_id": self._client_id,
+            "appid": self._app_id,
+        }
+        if self.subscriptions:
+            frame["subscribe_numbers"] = list(self.subscriptions)
+        return wire.encode(frame)
+
+    def _event(self, frame: Frame, now: float) -> list[Outcome]:
+        if not text_of(frame["event"]):
+            return self.unreadable(ProtocolError("the CM sent an event without a name"))
+        found = self.calls.apply(frame, now)
+        outcomes: list[Outcome] = [Tell(event) for event in found.events]
+        if found.to_end is not None:
+            outcomes += self._end_orphan(found.to_end, now)
+        return outcomes
+
+    def _answered(self, request: Request[C], frame: Frame, now: float) -> list[Outcome]:
+        call_id = getattr(request.command, "call_id", None)
+        error = refused(request.command.action, frame, self.secrets, call_id)
+        if isinstance(request.command, Dial):
+            assert request.call is not None
+            if error is not None:
+                self.calls.dial_failed(request.call, now)
+            else:
+                request.call = self.calls.dialled(request.call, _call_id_of(frame), now)
+        elif error is not None:
+            self._undo(request, isinstance(error, CallNotFoundError), now)
+        else:
+            self._do(request, now)
+        if not request.waited_for:
+            gone = isinstance(error, CallNotFoundError)  # which is all an orphan's end is about
+            return [] if error is None or gone else [Tell(ErrorOccurred(error=error, raw=frame))]
+        return [Answer(request.request_id, frame, error)]
+
+    def _answered_late(self, request: Request[C], frame: Frame, now: float) -> list[Outcome]:
+        """The command had been given up; what it did is true all the same."""
+        not_found = refused(request.command.action, frame, self.secrets)
+        if isinstance(request.command, Dial):
+            call = request.call
+            if call is None or call.place is not Place.ORPHAN:
+                return []
+            if not_found is not None:
+                self.calls.end(call, now)
+                return []
+            call = self.calls.dialled_late(call, _call_id_of(frame), now)
+            return self._end_known_orphans(now)
+        if not_found is not None:
+            self._undo(request, isinstance(not_found, CallNotFoundError), now)
+        else:
+            self._do(request, now)
+        return []
+
+    def _do(self, request: Request[C], now: float) -> None:
+        """The CM took the command: what that changes here."""
+        command, call = request.command, request.call
+        if isinstance(command, (Accept, Bridge, Rebridge)):
+            where = (command.call_id, command.channel, command.uid, command.app_id)
+            joined = self.calls.joined(call, *where)
+            if joined is None and isinstance(command, Accept):
+                self.calls.accepted(*where)
+        elif isinstance(command, (EndCall, HangUp, Reject)):
+            if call is not None:
+                self.calls.close(call, now)
+        elif isinstance(command, Subscribe):
+            self.subscriptions = command.numbers
+
+    def _undo(self, request: Request[C], not_found: bool, now: float) -> None:
+        """The CM refused the command: what that says about the call."""
+        command, call = request.command, request.call
+        if call is None:
+            return
+        if isinstance(command, SendDtmf):
+            call.digits_not_sent(command.digits)
+        elif not_found and isinstance(command, (EndCall, HangUp)):
+            self.calls.end(call, now)
+        elif not_found and isinstance(command, (Accept, Reject)):
+            self.calls.drop(call, now)
+
+
+_MAYBE_DONE = "it may have been carried out, and is not sent again"
+
+
+def _call_id_of(frame: Frame) -> str:
+    data = frame.get("data")
+    found = text_of(data.get("callid")) if isinstance(data, dict) else ""
+    return found or text_of(frame.get("callid"))
+
+
+def describe(request: Request[Any]) -> str:
+    """A command in words, for messages: ``outbound to +1555…``, ``hangup of call 4f…``."""
+    command = request.command
+    if isinstance(command, Dial):
+        return f"{command.action} to {command.to} ({request.request_id})"
+    if isinstance(command, CallCommand):
+        return f"{command.action} of call {command.call_id} ({request.request_id})"
+    return f"{command.action} ({request.request_id})"

@@ -1,0 +1,385 @@
+"""Which calls there are, and which of them an event is for.
+
+A call is known by its ``callid``, and before its dial was answered (or where the Call
+Manager leaves the ``callid`` out) by its *route*, the composite ``appid:channel:uid``. A
+route that fits more than one call decides nothing: the table never guesses.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, Callable, Generic, TypeVar, cast
+
+import attrs
+
+from telephony.protocol import events
+from telephony.protocol.calls import CallInfo, Place, TrackedCall, advance
+from telephony.protocol.events import Event
+from telephony.protocol.routes import Route, Routes
+from telephony.protocol.states import TRANSITIONS, UP, CallState
+from telephony.protocol.wire import Frame, number_of, text_of
+
+if TYPE_CHECKING:
+    from telephony.call import Call
+
+#: An incoming call that is kept but never accepted goes after this many seconds.
+INCOMING_SECONDS = 60.0
+#: A call that we hung up waits this long for its ``call_hangup``.
+CLOSING_SECONDS = 60.0
+#: A call whose dial gave up, and the id of a call that ended, are remembered this long …
+REMEMBERED_SECONDS = 600.0
+#: … and at most so many of each.
+REMEMBERED_MOST = 10_000
+
+C = TypeVar("C", bound=TrackedCall)
+
+
+@attrs.frozen
+class _Tombstone(Generic[C]):
+    until: float
+    ended: bool  # else it was let go of, and may be up
+    call: C | None  # kept where a dial's answer may still ask for it
+
+
+@attrs.define
+class Found(Generic[C]):
+    """What one event led to."""
+
+    events: list[Event] = attrs.field(factory=list)
+    #: a call that turned up after its dial gave up, and is to be hung up now
+    to_end: C | None = None
+
+
+class CallTable(Generic[C]):
+    """The calls of one client. Every method wants the session's lock held."""
+
+    def __init__(
+        self,
+        make_call: Callable[[CallInfo], C],
+        app_id: str,
+        *,
+        keep_orphans: bool = False,
+        stale_timeout: float = 3600.0,
+    ) -> None:
+        self._make = make_call
+        self._keep_orphans = keep_orphans
+        self._stale_timeout = stale_timeout
+        self._live: dict[C, None] = {}
+        self._timed: dict[C, None] = {}  # those with a deadline
+        self._orphans: OrderedDict[C, None] = OrderedDict()
+        self._by_id: dict[str, C] = {}
+        self._routes: Routes[C] = Routes(app_id)
+        self._undialled = 0  # dials that are not answered yet
+        self._ended: OrderedDict[str, _Tombstone[C]] = OrderedDict()
+    # --- looking ---------------------------------------------------------------------
+
+    def live(self) -> list[C]:
+        return list(self._live)
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def get(self, call_id: str) -> C | None:
+        """The tracked call with this id."""
+        call = self._by_id.get(call_id)
+        return call if call is not None and call.place is Place.LIVE else None
+
+    # --- our own commands ------------------------------------------------------------
+
+    def dial(self, info: CallInfo) -> C:
+        """A call that is being dialled; its id comes later."""
+        call = self._admit(self._make(info))
+        self._undialled += 1
+        return call
+
+    def dialled(self, call: C, call_id: str, now: float) -> C:
+        """The dial was answered with *call_id*; returns the call that has it.
+
+        It is another one than *call* if events had made it before the answer came.
+        """
+        self._undialled -= 1
+        return self._identify(call, call_id, now)
+
+    def dial_failed(self, call: C, now: float) -> None:
+        """The dial was refused, or never left."""
+        self._undialled -= 1
+        self.end(call, now)
+
+    def give_up(self, call: C, now: float) -> None:
+        """The dial stopped waiting: the call leaves, and is remembered until it turns up."""
+        self._undialled -= 1
+        if call.place is not Place.LIVE:
+            return
+        del self._live[call]
+        self._set_place(call, Place.ORPHAN, now + REMEMBERED_SECONDS)
+        self._orphans[call] = None
+        if len(self._orphans) > REMEMBERED_MOST:
+            self._forget(next(iter(self._orphans)), now)
+
+    def orphans(self) -> list[C]:
+        return list(self._orphans)
+
+    def dialled_late(self, call: C, call_id: str, now: float) -> C:
+        """The answer came after the dial had given up; returns the call that has the id."""
+        return self._identify(call, call_id, now)
+
+    def turn_up(self, call: C, now: float) -> Event:
+        """A call whose dial gave up is there after all: kept, or being closed from now on."""
+        if self._keep_orphans:
+            del self._orphans[call]
+            self._live[call] = None
+            self._set_place(call, Place.LIVE, None)
+        else:
+            self.close(call, now)
+        return events.CallOrphaned(call=cast("Call", call))
+
+    def joined(
+        self, call: C | None, call_id: str, channel: str, uid: str, app_id: str | None
+    ) -> C | None:
+        """The CM took our accept, bridge or re-bridge into this channel.
+
+        A call that we had let go of is tracked again.
+        """
+        call = self._by_id.get(call_id, call)
+        if call is None or call.info.state is CallState.HANGUP:
+            return None
+        if call.place is Place.GONE:
+            self._ended.pop(call_id, None)
+            self._admit(call, call_id)
+        call.held_until = None
+        self._set_place(call, Place.LIVE, None)
+        new: dict[str, Any] = {"channel": channel, "uid": uid, "app_id": app_id or call.info.app_id}
+        call.changed(attrs.evolve(call.info, active=True, **new))
+        self._routes.add(call)
+        return call
+
+    def accepted(self, call_id: str, channel: str, uid: str, app_id: str | None) -> C | None:
+        """The CM took our accept of a call that we had not seen."""
+        tombstone = self._ended.get(call_id)
+        if call_id in self._by_id or (tombstone and tombstone.ended):
+            return None
+        info = CallInfo(state=CallState.INCOMING, direction="inbound")
+        call = self._admit(self._make(info), call_id)
+        return self.joined(call, call_id, channel, uid, app_id)
+
+    def close(self, call: C, now: float) -> None:
+        """The CM took our hangup or reject: over at once, its ``call_hangup`` comes later."""
+        if call.place is Place.GONE or call.place is Place.CLOSING:
+            return
+        self._live.pop(call, None)
+        self._orphans.pop(call, None)
+        call.closed_at = now
+        self._set_place(call, Place.CLOSING, now + CLOSING_SECONDS)
+        call.changed(attrs.evolve(call.info, state=CallState.HANGUP, active=False, stale=False))
+
+    def end(self, call: C, now: float) -> None:
+        """The call is over, and no event will tell of it."""
+        if call.place is not Place.GONE:
+            self._forget(call, now, state=CallState.HANGUP)
+
+    def drop(self, call: C, now: float) -> None:
+        """The call is not ours (any more); what becomes of it we do not know."""
+        if call.place is not Place.GONE:
+            self._forget(call, now)
+
+    # --- the passing of time -----------------------------------------------------------
+
+    def mark_stale(self, now: float) -> list[C]:
+        """After an outage: any live call may have ended unheard; returns them."""
+        for call in self._live:
+            call.changed(attrs.evolve(call.info, stale=True))
+            deadline = now + self._stale_timeout
+            self._set_place(call, Place.LIVE, min(deadline, call.held_until or deadline))
+        return list(self._live)
+
+    def expire(self, now: float) -> None:
+        """Let go of what has been kept long enough."""
+        for call in [c for c in self._timed if c.deadline is not None and c.deadline <= now]:
+            self._forget(call, now)
+        while self._ended:
+            call_id, tombstone = next(iter(self._ended.items()))
+            if tombstone.until > now:
+                break
+            del self._ended[call_id]
+
+    def clear(self) -> None:
+        """The client was closed: nothing is tracked any more."""
+        for call in [*self._live, *self._timed]:
+            self._forget(call, 0.0)
+
+    # --- events ------------------------------------------------------------------------
+
+    def apply(self, frame: Frame, now: float) -> Found[C]:
+        """Take in one event frame."""
+        found: Found[C] = Found()
+        name = text_of(frame.get("event"))
+        call_id = text_of(frame.get("callid"))
+        call = self._by_id.get(call_id) if call_id else None
+        if call is None:
+            if call_id in self._ended:
+                return found  # of a call that is over
+            route, has_id = self._routes.route_of(frame)
+            if name != "call_incoming":
+                call = self._without_id(route, name, has_id, frame)
+            if call is not None and has_id and not call.info.call_id:
+                self._bind(call, call_id)
+        if call is None:
+            if not has_id and name == "call_hangup" and self._routes.are_last_words(route, frame):
+                return found
+            if name not in TRANSITIONS or not call_id:
+                timestamp = number_of(frame.get("timestamp"))
+                found.events.append(
+                    events.UnknownEvent(name=name, timestamp=timestamp, raw=frame)
+                )
+                return found
+            call = self._stranger(frame, name, call_id, now)
+        if call.place is Place.ORPHAN:
+            if not call.info.call_id and name != "call_hangup":
+                call.leg = TRANSITIONS.get(name, {}).get(call.leg, call.leg)
+                return found  # it is up, but there is no id yet to hang it up by
+            found.events.append(self.turn_up(call, now))
+            if not self._keep_orphans and name != "call_hangup":
+                found.to_end = call
+        event = self._step(call, frame, name, now)
+        if event is not None:
+            found.events.append(event)
+        return found
+
+    def _without_id(self, route: Route, name: str, has_id: bool, frame: Frame) -> C | None:
+        """The call of an event whose ``callid`` is missing or not known."""
+        call = self._routes.find(route, name, has_id)
+        if call is None:
+            if name in ("call_initiated", "call_ringing") and not has_id and self._undialled == 1:
+                # The gateway's first words, of no route: there is but one call they can be of.
+                waiting = [call for call in self._live if not call.info.call_id]
+                if len(waiting) == 1 and not (route.channel or route.uid):
+                    return waiting[0]
+            return None
+        if (
+            name == "call_hangup"
+            and not has_id
+            and call.place is not Place.CLOSING
+            and self._routes.are_last_words(route, frame)
+        ):
+            return None  # the copy of an older call's hangup
+        return call
+
+    def _step(self, call: C, frame: Frame, name: str, now: float) -> Event | None:
+        """Move *call* by one event; None if it is late or a copy."""
+        new = advance(call, frame, name)
+        if call.place is Place.LIVE and call.deadline is not None:
+            # Whatever comes shows that the CM knows the call; an answer ends its being held.
+            if call.leg in UP:
+                call.held_until = None
+            self._set_place(call, Place.LIVE, call.held_until)
+            if call.info.stale:
+                call.changed(attrs.evolve(call.info, stale=False))
+        if new is None:
+            return None
+        if name == "call_hangup":
+            call.changed(attrs.evolve(call.info, **new))
+            self._routes.remember_last_words(call.info, frame)
+            self._forget(call, now)
+        elif any(getattr(call.info, field) != value for field, value in new.items()):
+            call.changed(attrs.evolve(call.info, **new))
+            self._routes.add(call)
+        timestamp = number_of(frame.get("timestamp"))
+        if name not in TRANSITIONS:
+            return events.UnknownEvent(
+                name=name, timestamp=timestamp, raw=frame, call=cast("Call", call), info=call.info
+            )
+        echo = False
+        if name == "dtmf_received":
+            digits = text_of(frame.get("digits"))
+            echo = call.is_echo(digits, now)
+            if not echo and call.leg in UP:
+                call.heard(digits)
+        return events.call_event(name, timestamp, frame, call, call.info, echo=echo)
+
+    def _stranger(self, frame: Frame, name: str, call_id: str, now: float) -> C:
+        """A call that the CM knows and we did not."""
+        direction = text_of(frame.get("direction"))
+        if name == "call_incoming":
+            direction = direction or "inbound"
+        state = CallState.INCOMING if direction == "inbound" else CallState.RINGING
+        if name == "dtmf_received":
+            state = CallState.ANSWERED
+        call = self._admit(self._make(CallInfo(state=state, direction=direction)), call_id)
+        if name == "call_incoming":
+            call.held_until = now + INCOMING_SECONDS
+            self._set_place(call, Place.LIVE, call.held_until)
+        return call
+
+    # --- keeping the indexes -----------------------------------------------------------
+
+    def _admit(self, call: C, call_id: str = "") -> C:
+        self._live[call] = None
+        self._set_place(call, Place.LIVE, None)
+        if call_id:
+            self._bind(call, call_id)
+        self._routes.add(call)
+        return call
+
+    def _bind(self, call: C, call_id: str) -> None:
+        if call.info.call_id != call_id:
+            self._by_id.pop(call.info.call_id, None)
+            call.changed(attrs.evolve(call.info, call_id=call_id))
+        self._by_id[call_id] = call
+
+    def _identify(self, call: C, call_id: str, now: float) -> C:
+        """*call* was dialled and has *call_id*; returns the call that goes by it from now on."""
+        if not call_id or call.info.call_id == call_id:
+            return call
+        other = self._by_id.get(call_id)
+        if other is None and call_id in self._ended:
+            other = self._ended[call_id].call
+        if other is None:
+            if call.place is Place.GONE:  # events without an id had ended it
+                call.changed(attrs.evolve(call.info, call_id=call_id))
+                self._bury(call_id, _Tombstone(now + REMEMBERED_SECONDS, True, None))
+            else:
+                self._bind(call, call_id)
+            return call
+        # Events of the new id came first and fitted more than one dial: they made a call.
+        dialled, place, deadline = call.info, call.place, call.deadline
+        self._forget(call, now)
+        new: dict[str, Any] = {
+            name: getattr(other.info, name) or getattr(dialled, name)
+            for name in ("direction", "from_", "to", "channel", "uid", "app_id", "video")
+        }
+        other.changed(attrs.evolve(other.info, created_at=dialled.created_at, **new))
+        if other.place is not Place.GONE:
+            self._routes.add(other)
+        if place is Place.ORPHAN and other.place is Place.LIVE:
+            del self._live[other]
+            self._orphans[other] = None
+            self._set_place(other, place, deadline)
+        return other
+
+    def _set_place(self, call: C, place: Place, deadline: float | None) -> None:
+        call.place = place
+        call.deadline = deadline
+        if deadline is None:
+            self._timed.pop(call, None)
+        else:
+            self._timed[call] = None
+
+    def _forget(self, call: C, now: float, **new: Any) -> None:
+        """Take *call* out of every index; only its id is remembered."""
+        self._live.pop(call, None)
+        self._orphans.pop(call, None)
+        self._set_place(call, Place.GONE, None)
+        self._routes.remove(call)
+        call_id = call.info.call_id
+        if self._by_id.get(call_id) is call:
+            del self._by_id[call_id]
+            ended = new.get("state", call.info.state) is CallState.HANGUP
+            kept = call if self._undialled or self._orphans else None
+            self._bury(call_id, _Tombstone(now + REMEMBERED_SECONDS, ended, kept))
+        call.changed(attrs.evolve(call.info, **{**new, "active": False, "stale": False}))
+
+    def _bury(self, call_id: str, tombstone: _Tombstone[C]) -> None:
+        self._ended[call_id] = tombstone
+        self._ended.move_to_end(call_id)
+        if len(self._ended) > REMEMBERED_MOST:
+            self._ended.popitem(last=False)

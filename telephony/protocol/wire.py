@@ -1,0 +1,172 @@
+"""JSON text to dict and back, and what of it may be shown.
+
+Values on the wire are strings, but the Call Manager has been seen to send numbers for them;
+the ``*_of`` readers take either and never raise.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import OrderedDict
+from typing import Any, Iterable, Mapping, NoReturn
+
+from telephony.errors import ProtocolError
+
+Frame = dict[str, Any]
+
+MASK = "***"
+_SECRET_KEYS = frozenset({"token", "auth_token", "authorization", "password", "sip"})
+_SIP_PARTS = re.compile(r"(?:username|password|user|pass)=([^;&?,@\s]+)", re.IGNORECASE)
+_SIP_USERINFO = re.compile(r"^(?:sips?:)?([^@;\s]+)@")
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+_decode = json.JSONDecoder(parse_constant=_no_constant).decode
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def encode(frame: Mapping[str, Any]) -> str:
+    """The text of *frame*: one JSON object, plain ASCII."""
+    return _encode(frame)
+
+
+def decode(message: str | bytes) -> Frame:
+    """The object in *message*; raises ``ProtocolError`` for anything else.
+
+    ``bytes`` are a message that was binary or not UTF-8.
+    """
+    if isinstance(message, bytes):
+        raise ProtocolError(f"the CM sent {len(message)} bytes that are not UTF-8 text")
+    try:
+        frame = _decode(message)
+    except (ValueError, RecursionError) as error:
+        # Of the error's words only what kind it is: they can quote what was sent.
+        kind = getattr(error, "msg", None) or type(error).__name__
+        raise ProtocolError(
+            f"the CM sent {len(message)} characters that are not JSON ({kind})"
+        ) from None
+    if not isinstance(frame, dict):
+        raise ProtocolError(f"the CM sent a JSON {type(frame).__name__} instead of an object")
+    return frame
+
+
+def text_of(value: object) -> str:
+    """A wire value as text; ``""`` for what is absent or has no text (objects, lists)."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    try:
+        return str(value)
+    except ValueError:  # an integer of thousands of digits
+        return ""
+
+
+def number_of(value: object) -> float | int | None:
+    """A wire value as a number, from a number or from its text; else None."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str):
+        try:
+            return int(value) if len(value) < 20 else None
+        except ValueError:
+            try:
+                value = float(value)
+            except ValueError:
+                return None
+    if isinstance(value, (int, float)) and abs(value) < 1e18:  # also False for NaN
+        return value
+    return None
+
+
+def integer_of(value: object) -> int | None:
+    """A wire value as a whole number; else None."""
+    number = number_of(value)
+    return None if number is None else int(number)
+
+
+def flag_of(value: object) -> bool:
+    """A wire value as a bool; the words ``true`` and ``1`` count as true."""
+    return value is True or (isinstance(value, (str, int)) and str(value).lower() in ("true", "1"))
+
+
+def headers_of(value: object) -> dict[str, str]:
+    """An object of strings; whatever in it is not text is left out."""
+    if not isinstance(value, dict):
+        return {}
+    return {str(key): text_of(item) for key, item in value.items()}
+
+
+def digits_of(number: str) -> str:
+    """A phone number with everything but its digits left out: what numbers are compared by."""
+    return "".join(filter(str.isdigit, number))
+
+
+def redact(value: Any, depth: int = 6) -> Any:
+    """*value* with every secret in it masked, for logs. Deep nesting is cut off."""
+    if isinstance(value, dict):
+        if depth == 0:
+            return "{…}"
+        return {
+            key: MASK if str(key).lower() in _SECRET_KEYS else redact(item, depth - 1)
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [redact(item, depth - 1) for item in value[:50]] if depth else "[…]"
+    return value
+
+
+class Secrets:
+    """Our own secrets, so that a reason in which the CM repeats one can be shown.
+
+    Very short ones are left alone (they would mask parts of ordinary words), short ones are
+    masked as whole words only. The credentials of the connection are kept for good, of
+    those that came with commands the last *limit*.
+    """
+
+    def __init__(self, auth_token: str, limit: int = 512) -> None:
+        self._limit = limit
+        self._own = tuple({auth_token, auth_token.partition(" ")[2]} - {""})
+        self._recent: OrderedDict[str, None] = OrderedDict()
+
+    def add(self, *, token: str | None = None, sip: str | None = None) -> None:
+        """Remember an RTC token, and a SIP URI with the credentials in it."""
+        for secret in filter(None, (token, *sip_secrets(sip or ""))):
+            self._recent[secret] = None
+            self._recent.move_to_end(secret)
+        while len(self._recent) > self._limit:
+            self._recent.popitem(last=False)
+
+    def mask(self, text: str) -> str:
+        """*text* with every secret we know in it replaced."""
+        return mask(text, (*self._own, *self._recent))
+
+    def __repr__(self) -> str:
+        return f"<Secrets: {len(self._own) + len(self._recent)}>"
+
+
+def sip_secrets(sip: str) -> list[str]:
+    """The parts of a trunk URI that must not be shown: its credentials, else nothing."""
+    found = _SIP_PARTS.findall(sip)
+    userinfo = _SIP_USERINFO.match(sip)
+    if userinfo:
+        found += [userinfo[1], *userinfo[1].split(":", 1)]
+    return [sip, *found] if found else found
+
+
+def mask(text: str, secrets: Iterable[str]) -> str:
+    """*text* with each of *secrets* replaced, longest first."""
+    for secret in sorted(set(secrets), key=len, reverse=True):
+        if len(secret) < 4 or secret not in text:
+            continue
+        if len(secret) < 8:
+            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", MASK, text)
+        else:
+            text = text.replace(secret, MASK)
+    return text
