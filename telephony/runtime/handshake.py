@@ -189,6 +189,8 @@ def upgrade(
             redirect_limit=0,
             skip_utf8_validation=True,
         )
+    except websocket.WebSocketTimeoutException:
+        raise TimeoutError from None  # ours, which it renamed on the way
     except (websocket.WebSocketException, ValueError):
         # Their text may hold any header.
         raise ConnectError(

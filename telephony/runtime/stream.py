@@ -6,14 +6,13 @@ under one lock, held only for calls that return at once; and whoever must wait d
 ``poll()``, outside the lock. TLS runs over ``ssl.MemoryBIO``, so that reading ahead 64 KiB is one
 system call, and plain TCP goes the same way with the TLS step left out.
 
-What is to be sent is owned by the stream: frames wait in ``_outbox``, and ``_wire`` holds the
-bytes now leaving. Whoever has the lock sends all there is, for everyone. So frames cannot land
-inside one another, also when the thread that brought one gives up or is interrupted halfway.
+What is to be sent is owned by the stream, in its `Outbox`: whoever has the lock sends all there is,
+for everyone. So frames cannot land inside one another, also when the thread that brought one gives
+up or is interrupted halfway.
 """
 
 from __future__ import annotations
 
-import collections
 import errno
 import math
 import os
@@ -24,13 +23,11 @@ import threading
 from typing import Any, Sequence
 
 from telephony.runtime.deadline import Deadline
+from telephony.runtime.outbox import LEAVING, LEFT, Frame, Outbox
 
 READ_SIZE = 1 << 16
-MAX_POSTED_FRAMES = 10_000
-MAX_POSTED_BYTES = 16 << 20
 
 _IN_PROGRESS = (0, errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EAGAIN, errno.EINTR)
-_QUEUED, _LEAVING, _LEFT = "queued", "leaving", "left"
 
 
 class ConnectionDown(Exception):
@@ -49,18 +46,6 @@ class ConnectionDown(Exception):
         self.protocol_error = protocol_error
 
 
-class _Frame:
-    """One frame on its way out. ``start`` is its place in the wire bytes, once it is there."""
-
-    __slots__ = ("data", "owned", "place", "start")
-
-    def __init__(self, data: bytes, owned: bool) -> None:
-        self.data = data
-        self.owned = owned  # a thread waits for it, and that thread's deadline holds for it
-        self.place = ""
-        self.start = 0
-
-
 class Stream:
     def __init__(self) -> None:
         # Guards all attributes below. Held only around calls that cannot block.
@@ -73,13 +58,7 @@ class Stream:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._unread = b""  # what the caller read too much, and put back
-        self._outbox: collections.deque[_Frame] = collections.deque()
-        self._batch: list[_Frame] = []  # the frames that _wire is made of
-        self._wire = b""
-        self._sent = 0  # how much of _wire has left
-        self._posted_frames = 0
-        self._posted_bytes = 0
-        self._flushing = False  # still true on entry: an interrupt cut a flush in half
+        self._outbox = Outbox()
         self._unheeded = False  # the reader waits, and not for room to write
         self._rung = False
         self._waiting = 0  # threads inside poll(); the last one out closes the descriptors
@@ -208,7 +187,7 @@ class Stream:
             with self._lock:
                 self._check()
                 data = self._pull()
-                if self._outbox or self._wire or self._tls is not None:
+                if self._outbox or self._tls is not None:
                     self._flush()
                 return data
         finally:
@@ -238,7 +217,7 @@ class Stream:
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
             pass
         except ssl.SSLError as error:
-            raise self._fail(f"TLS failed ({error.reason or 'no reason given'})") from None
+            raise self._fail(words(error)) from None
         return b"".join(clear)
 
     def _recv(self) -> bytes | None:
@@ -259,133 +238,76 @@ class Stream:
         behind others it is taken back and the stream stays up (see ``down``): those in front have
         deadlines of their own. If it was leaving, the stream is aborted.
         """
-        frame = _Frame(data, owned=True)
+        frame = Frame(data, owned=True)
         try:
             while not self._try_write(frame, deadline):
                 self.wait(write=True, deadline=deadline, bell=False)
         except BaseException:
-            if frame.place != _LEFT:
-                self._disown(frame)
+            with self._lock:
+                self._outbox.disown(frame)
+                self._ring_if_unheeded()
+            self._look_again()
             raise
 
-    def _try_write(self, frame: _Frame, deadline: Deadline) -> bool:
+    def _try_write(self, frame: Frame, deadline: Deadline) -> bool:
+        outbox = self._outbox
         try:
             with self._lock:
                 if not frame.place:
-                    self._check(nothing_sent=True)
-                    frame.place = _QUEUED
-                    self._outbox.append(frame)
-                if frame.place != _LEFT:
+                    self._check(writing=True)
+                    outbox.put(frame)
+                if frame.place != LEFT:
                     self._flush()
-                if frame.place == _LEFT:
+                if frame.place == LEFT:
                     return True
                 down = self.down
                 if down is None and deadline.expired:
-                    if frame.place == _LEAVING or not any(f.owned for f in self._batch):
+                    if frame.place == LEAVING or not outbox.guarded:
                         self._down = "a frame did not leave in time: the server does not read"
                     down = "the frame did not leave in time"
                 if down is not None:
-                    raise ConnectionDown(down, nothing_sent=not self._begun(frame))
+                    raise ConnectionDown(down, nothing_sent=not outbox.begun(frame))
                 return False
         finally:
             self._look_again()
 
     def post(self, data: bytes) -> None:
         """Queue ``data``; it leaves as soon as the socket takes it. Never blocks."""
-        frame = _Frame(data, owned=False)
         try:
             with self._lock:
-                self._check(nothing_sent=True)
-                if (
-                    self._posted_frames >= MAX_POSTED_FRAMES
-                    or self._posted_bytes + len(data) > MAX_POSTED_BYTES
-                ):
+                self._check(writing=True)
+                if not self._outbox.has_room(len(data)):
                     raise self._fail("too much waits to be sent: the server does not read")
-                self._posted_frames += 1
-                self._posted_bytes += len(data)
-                frame.place = _QUEUED
-                self._outbox.append(frame)
+                self._outbox.put(Frame(data, owned=False))
                 self._flush()
-                if self.unsent and self._unheeded:
-                    self._ring()
+                self._ring_if_unheeded()
         finally:
             self._look_again()
 
-    def _begun(self, frame: _Frame) -> bool:
-        return frame.place == _LEAVING and (self._flushing or self._sent > frame.start)
-
-    def _disown(self, frame: _Frame) -> None:
-        """Its thread gave up: take the frame back, or leave its rest to whoever writes next."""
-        with self._lock:
-            frame.owned = False
-            if frame.place == _QUEUED and frame in self._outbox:
-                self._outbox.remove(frame)
-            elif frame.place == _LEAVING:
-                self._posted_frames += 1
-                self._posted_bytes += len(frame.data)
-                if self._unheeded:
-                    self._ring()
-        self._look_again()
-
     def _flush(self) -> None:
-        """Send all that the socket takes. With the lock held; failures go to ``down``.
-
-        The two steps "bytes left" and "noted that they left" can be torn apart by a
-        KeyboardInterrupt: then it is not known what left, and the stream is over.
-        """
-        if self._flushing:
+        """Send all that the socket takes. With the lock held; failures go to ``down``."""
+        if self._outbox.torn:
             self._down = self._down or "sending was interrupted halfway"
-        if self._down is not None or self._write_error is not None:
+        if self.down is not None:
             return
-        self._flushing = True
+        assert self._sock is not None
         try:
-            while self._wire or self._next_batch():
-                assert self._sock is not None
-                # Not one copy in the usual case, in which the whole of it leaves at once.
-                rest = memoryview(self._wire)[self._sent:] if self._sent else self._wire
-                self._sent += self._sock.send(rest)
-                if self._sent == len(self._wire):
-                    self._wire = b""
-        except (BlockingIOError, InterruptedError):
-            pass
-        except ssl.SSLError as error:
-            self._write_error = f"TLS failed ({error.reason or 'no reason given'})"
+            self._outbox.flush(self._sock.send, self._encrypt if self._tls else None)
         except OSError as error:
             self._write_error = words(error)
-        self._flushing = False
 
-    def _next_batch(self) -> bool:
-        """Note that the last batch left and put the next into ``_wire``: True if there is one."""
-        for frame in self._batch:
-            frame.place = _LEFT
-            if not frame.owned:
-                self._posted_frames -= 1
-                self._posted_bytes -= len(frame.data)
-        self._batch = []
-        self._sent = 0
-        size = 0
-        while self._outbox and size < READ_SIZE:
-            frame = self._outbox.popleft()
-            frame.place = _LEAVING
-            # Of a TLS record it cannot be said which of its frames has not left yet.
-            frame.start = size if self._tls is None else 0
-            size += len(frame.data)
-            self._batch.append(frame)
-        clear = self._batch[0].data if len(self._batch) == 1 else b"".join(
-            frame.data for frame in self._batch
-        )
-        if self._tls is None:
-            self._wire = clear
-        else:
-            view = memoryview(clear)
-            while view:
-                view = view[self._tls.write(view):]
-            self._wire = self._outgoing.read()  # also what TLS itself has to say
-        return bool(self._wire)
+    def _encrypt(self, clear: bytes) -> bytes:
+        """TLS records for ``clear``, behind what TLS itself has to say."""
+        assert self._tls is not None
+        rest = memoryview(clear)
+        while rest:
+            rest = rest[self._tls.write(rest):]
+        return self._outgoing.read()
 
-    @property
-    def unsent(self) -> bool:
-        return bool(self._wire or self._outbox)
+    def _ring_if_unheeded(self) -> None:
+        """Have the reader look for room to write, if something waits for it."""
+        if self._outbox and self._unheeded:
+            self._ring()
 
     # Waiting and ending.
 
@@ -407,7 +329,7 @@ class Stream:
                 counted = True
                 self._waiting += 1
                 if read:
-                    write = self.unsent and self._write_error is None
+                    write = bool(self._outbox) and self._write_error is None
                     self._unheeded = not write
                 sock, ear = self._sock, self._ear if bell else None
             return _poll(sock, ear, read, write, deadline)
@@ -437,11 +359,10 @@ class Stream:
             self._rung = False
             self._ear.recv(1)
 
-    def _check(self, nothing_sent: bool = False) -> None:
-        if self._down is not None:
-            raise ConnectionDown(self._down, nothing_sent=nothing_sent)
-        if nothing_sent and self._write_error is not None:
-            raise ConnectionDown(self._write_error, nothing_sent=True)
+    def _check(self, *, writing: bool = False) -> None:
+        down = self.down if writing else self._down
+        if down is not None:
+            raise ConnectionDown(down, nothing_sent=writing)
 
     def _fail(self, reason: str) -> ConnectionDown:
         self._down = self._down or reason
@@ -530,6 +451,8 @@ def _poll(
 
 def words(error: OSError) -> str:
     """What the operating system says, in words; never the text of the exception."""
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed ({error.reason or 'no reason given'})"
     if isinstance(error, ConnectionResetError):
         return "the connection was reset by the other side"
     return f"the network failed ({os.strerror(error.errno) if error.errno else 'unknown error'})"

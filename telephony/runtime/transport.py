@@ -192,8 +192,6 @@ def _mapped(phase: str, what: str) -> Iterator[None]:
     except ssl.SSLCertVerificationError as error:
         permanent = True
         why = f"its certificate is not trusted: {error.verify_message.rstrip('.')}"
-    except ssl.SSLError as error:
-        why = f"TLS failed ({error.reason or 'no reason given'})"
     except socket.gaierror as error:
         why = f"the name cannot be resolved ({(error.strerror or 'no reason given').lower()})"
     except OSError as error:

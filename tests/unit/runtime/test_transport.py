@@ -370,7 +370,7 @@ def fill(transport):
     """Wait until a sender is stuck: bytes left, and the kernel takes no more."""
     deadline = Deadline(PATIENCE)
     stream = transport._stream
-    while not (stream._sent and stream._waiting):
+    while not (stream._outbox._sent and stream._waiting):
         assert not deadline.expired
         threading.Event().wait(0.01)
 

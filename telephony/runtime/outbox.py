@@ -1,0 +1,131 @@
+"""Frames on their way out, in order, and how far each has got.
+
+No socket and no lock of its own: `stream` calls it under its lock and hands in how to send.
+"""
+
+from __future__ import annotations
+
+import collections
+from typing import Callable
+
+MAX_POSTED_FRAMES = 10_000
+MAX_POSTED_BYTES = 16 << 20
+_BATCH = 1 << 16  # small frames leave together, up to this many bytes
+
+QUEUED, LEAVING, LEFT = "queued", "leaving", "left"
+
+
+class Frame:
+    """One frame. ``start`` is its place in the wire bytes, once it is among them."""
+
+    __slots__ = ("data", "owned", "place", "start")
+
+    def __init__(self, data: bytes, *, owned: bool) -> None:
+        self.data = data
+        self.owned = owned  # a thread waits for it, and that thread's deadline holds for it
+        self.place = ""
+        self.start = 0
+
+
+class Outbox:
+    """``wire`` holds the bytes now leaving, of which ``_sent`` left; the rest stands in line.
+
+    Once any byte of a frame is out the rest must follow before all else, whatever becomes of the
+    thread that brought it. So a frame in ``wire`` is never taken back.
+    """
+
+    def __init__(self) -> None:
+        self._line: collections.deque[Frame] = collections.deque()
+        self._batch: list[Frame] = []  # what wire is made of
+        self._wire = b""
+        self._sent = 0
+        self._posted_frames = 0
+        self._posted_bytes = 0
+        self._torn = False
+
+    def __bool__(self) -> bool:
+        return bool(self._wire or self._line)
+
+    @property
+    def torn(self) -> bool:
+        """An interrupt came between "bytes left" and noting it: nobody knows what left."""
+        return self._torn
+
+    @property
+    def guarded(self) -> bool:
+        """Someone waits for what is leaving now, and will give up when its deadline passes."""
+        return any(frame.owned for frame in self._batch)
+
+    def has_room(self, size: int) -> bool:
+        """May one more frame be posted? Only those nobody waits for can pile up."""
+        return (
+            self._posted_frames < MAX_POSTED_FRAMES
+            and self._posted_bytes + size <= MAX_POSTED_BYTES
+        )
+
+    def put(self, frame: Frame) -> None:
+        frame.place = QUEUED
+        if not frame.owned:
+            self._count(frame, 1)
+        self._line.append(frame)
+
+    def disown(self, frame: Frame) -> None:
+        """Its thread gave up: take it back, or leave its rest to whoever writes next."""
+        if frame.place == QUEUED and frame in self._line:
+            self._line.remove(frame)
+        elif frame.place == LEAVING and frame.owned:
+            frame.owned = False
+            self._count(frame, 1)
+
+    def begun(self, frame: Frame) -> bool:
+        """May any byte of the frame have left?"""
+        return frame.place == LEFT or (
+            frame.place == LEAVING and (self._torn or self._sent > frame.start)
+        )
+
+    def flush(
+        self,
+        send: Callable[[bytes | memoryview], int],
+        encrypt: Callable[[bytes], bytes] | None,
+    ) -> None:
+        """Send all that ``send`` takes; raises what it raises but for "not now"."""
+        self._torn = True
+        try:
+            while self._wire or self._load(encrypt):
+                # No copy in the usual case, in which the whole of it leaves at once.
+                rest = memoryview(self._wire)[self._sent:] if self._sent else self._wire
+                self._sent += send(rest)
+                if self._sent == len(self._wire):
+                    self._wire = b""
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError:
+            self._torn = False
+            raise
+        self._torn = False
+
+    def _load(self, encrypt: Callable[[bytes], bytes] | None) -> bool:
+        """Note that the last batch left; put the next into ``_wire``: is there any?"""
+        for frame in self._batch:
+            frame.place = LEFT
+            if not frame.owned:
+                self._count(frame, -1)
+        self._batch = []
+        self._sent = size = 0
+        while self._line and size < _BATCH:
+            frame = self._line.popleft()
+            frame.place = LEAVING
+            # Of a TLS record it cannot be told which of its frames has not begun to leave.
+            frame.start = 0 if encrypt else size
+            size += len(frame.data)
+            self._batch.append(frame)
+        if len(self._batch) == 1:
+            clear = self._batch[0].data
+        else:
+            clear = b"".join(frame.data for frame in self._batch)
+        self._wire = encrypt(clear) if encrypt else clear
+        return bool(self._wire)
+
+    def _count(self, frame: Frame, sign: int) -> None:
+        self._posted_frames += sign
+        self._posted_bytes += sign * len(frame.data)
