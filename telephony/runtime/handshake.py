@@ -29,7 +29,7 @@ from telephony.runtime.stream import Stream
 MAX_HEAD = 1 << 16
 _UNSAFE = re.compile(r"[\x00-\x20\x7f]")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
+_HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]*")
 _OURS = ("connection", "upgrade", "transfer-encoding", "content-length")
 _STATUS_LINE = re.compile(rb"HTTP/1\.[0-9] ([0-9]{3})(?: [^\r\n]*)?\r?\n")
 
@@ -81,7 +81,7 @@ class Endpoint:
     @classmethod
     def parse(cls, url: str) -> Endpoint:
         parts, port = _split(url, "url", {"wss": 443, "ws": 80})
-        resource = urllib.parse.quote(parts.path or "/", safe="/%:@!$&'()*+,;=~")
+        resource = urllib.parse.quote(parts.path or "/", safe="/%:@!$&'()*+,=~")
         if parts.query:
             resource += "?" + urllib.parse.quote(parts.query, safe="/%:@!$&'()*+,;=~?")
         return cls(parts.scheme == "wss", _host(parts), port, resource, _basic(parts))

@@ -20,7 +20,8 @@ from websocket import ABNF
 from telephony.errors import ConnectError, InvalidArgumentError
 from telephony.runtime import frames, handshake, resolve
 from telephony.runtime.deadline import Deadline
-from telephony.runtime.stream import ConnectionDown, Stream, words
+from telephony.runtime.descriptor import ConnectionDown
+from telephony.runtime.stream import Stream, words
 
 __all__ = ["ConnectionDown", "Transport", "TransportOptions"]
 
@@ -102,6 +103,7 @@ class Transport:
         less than a message: then the list is empty. Text is str; a message that is binary or not
         UTF-8 is bytes. Raises ConnectionDown, once the messages before it were returned.
         """
+        self._check_opened()
         deadline = Deadline(timeout)
         while self._reader.end is None:
             data = self._stream.read() if self._more else None
@@ -113,7 +115,7 @@ class Transport:
             elif deadline.expired:
                 return []
             else:
-                self._more = self._stream.wait(read=True, deadline=deadline)
+                self._more = self._stream.wait_for_bytes(deadline)
         end = self._reader.end
         if end.goodbye is not None:
             with contextlib.suppress(ConnectionDown):
@@ -134,20 +136,28 @@ class Transport:
                 self._stream.post(b"".join(pongs))
         return messages
 
+    def _check_opened(self) -> None:
+        # A frame sent sooner would land inside the handshake.
+        if not self.opened:
+            raise ConnectionDown("there is no connection yet", nothing_sent=True)
+
     def send(self, text: str, deadline: Deadline) -> None:
         """Send one text message; any thread. Blocks until the kernel has all of it.
 
         Else ConnectionDown, no later than ``deadline``. With ``nothing_sent`` not a byte left;
         then the connection may still be up (see ``closed``), stuck behind another's frame.
         """
+        self._check_opened()
         self._stream.write(_encode(text), deadline)
 
     def post(self, text: str) -> None:
         """Queue one text message; any thread, never blocks. ConnectionDown if too much waits."""
+        self._check_opened()
         self._stream.post(_encode(text))
 
     def ping(self) -> None:
         """Queue a ping; any thread, never blocks."""
+        self._check_opened()
         self._stream.post(frames.encode(ABNF.OPCODE_PING, b""))
 
     def close(self, timeout: float = 0.0) -> None:
@@ -194,6 +204,8 @@ def _mapped(phase: str, what: str) -> Iterator[None]:
         why = f"its certificate is not trusted: {error.verify_message.rstrip('.')}"
     except socket.gaierror as error:
         why = f"the name cannot be resolved ({(error.strerror or 'no reason given').lower()})"
+    except UnicodeError:
+        why = "the name is not a valid one"
     except OSError as error:
         why = words(error)
     raise ConnectError(f"{what}: {why}", phase=phase, permanent=permanent) from None

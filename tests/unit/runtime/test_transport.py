@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import ssl
 import threading
 import time
@@ -370,7 +371,7 @@ def fill(transport):
     """Wait until a sender is stuck: bytes left, and the kernel takes no more."""
     deadline = Deadline(PATIENCE)
     stream = transport._stream
-    while not (stream._outbox._sent and stream._waiting):
+    while not (stream._outbox._sent and stream._descriptor._waiting):
         assert not deadline.expired
         threading.Event().wait(0.01)
 
@@ -452,6 +453,48 @@ class TestStuckServer:
         go.set()
 
 
+class TestInterrupted:
+    def test_ctrl_c_while_a_frame_is_halfway(self, serve):
+        """The rest of it leaves with whatever is sent next; nothing lands inside it."""
+        go = threading.Event()
+
+        def script(peer):
+            peer.upgrade()
+            go.wait(PATIENCE)
+            return [(opcode, len(payload)) for opcode, payload in (peer.frame(), peer.frame())]
+
+        transport, server = serve(script, 4096)
+
+        def interrupt():
+            fill(transport)
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+        other = background(interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            transport.send("x" * (8 << 20), Deadline(PATIENCE))
+        assert None is other.join()
+        assert not transport.closed
+        go.set()
+        transport.send("next", Deadline(PATIENCE))
+        server.wait()
+        assert [[(TEXT, 8 << 20), (TEXT, 4)]] == server.results
+
+    def test_ctrl_c_at_the_worst_moment(self, serve, monkeypatch):
+        """Bytes left and nobody noted how many: the connection is over, the reader is told."""
+        transport, _ = serve(echo)
+        reader = background(lambda: transport.receive(None))
+
+        def flush(outbox, send, encrypt):
+            outbox._torn = True
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("telephony.runtime.outbox.Outbox.flush", flush)
+        with pytest.raises(KeyboardInterrupt):
+            transport.send("x", Deadline(1))
+        assert transport.closed
+        assert isinstance(reader.join(), ConnectionDown)
+
+
 def test_frames_of_many_threads_do_not_mix(serve):
     """Large and small frames of eight senders arrive whole, each sender's in its order."""
     transport, _ = serve(echo)
@@ -508,4 +551,3 @@ def test_options_hide_secrets():
     )
     transport = Transport("ws://user:secret@localhost/?token=secret", options)
     assert "secret" not in repr(options) + repr(transport)
-    assert TEXT == 1

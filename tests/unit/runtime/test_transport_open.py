@@ -18,7 +18,6 @@ from telephony.runtime import resolve
 from telephony.runtime.deadline import Deadline
 from telephony.runtime.transport import ConnectionDown, Transport, TransportOptions
 from tests.unit.runtime.transport_peers import (
-    CLOSE,
     PATIENCE,
     Server,
     descriptors,
@@ -290,7 +289,7 @@ class TestArguments:
     @pytest.mark.parametrize("header", [
         ("A", f"{CANARY}\r\nX: y"), ("A", f"{CANARY}\n"), ("A", "\x00"), ("A\r\nB", "c"),
         ("", "a"), ("A:", "b"), ("A B", "c"), ("Connection", "close"), ("upgrade", "h2c"),
-        ("Sec-WebSocket-Key", "x"),
+        ("Sec-WebSocket-Key", "x"), ("A", "\ud800"),
     ])
     def test_bad_headers(self, header):
         """No header can smuggle a line, or break the upgrade."""
@@ -389,6 +388,25 @@ class TestReaching:
         transport.abandon()
         with pytest.raises(ConnectionDown):
             transport.receive(0)
+
+    def test_sending_too_soon(self):
+        """A frame cannot land inside the handshake: it is refused until open() is done."""
+        with Server(silent_http) as server:
+            server.reached = threading.Event()
+            transport = Transport(server.url, TransportOptions())
+            thread = threading.Thread(target=lambda: pytest.raises(
+                ConnectError, transport.open, Deadline(PATIENCE)
+            ))
+            thread.start()
+            assert server.reached.wait(PATIENCE)
+            for call in (lambda: transport.send("x", Deadline(1)), lambda: transport.post("x"),
+                         transport.ping, lambda: transport.receive(0)):
+                with pytest.raises(ConnectionDown) as caught:
+                    call()
+                assert caught.value.nothing_sent
+            transport.close()
+            thread.join(PATIENCE)
+        assert not thread.is_alive()
 
 
 class TestProxy:
@@ -626,11 +644,10 @@ class TestStuck:
         thread = threading.Thread(target=open_it)
         thread.start()
         assert reached.wait(PATIENCE)
-        while not transport._stream._waiting:
+        while not transport._stream._descriptor._waiting:
             assert thread.is_alive()
         transport.abort()
         thread.join(PATIENCE)
         assert not thread.is_alive()
         assert [phase] == [error.phase for error in errors]
         assert "closed here" in str(errors[0])
-        assert CLOSE == 8

@@ -180,6 +180,12 @@ class Server:
         if self.errors:
             raise self.errors[0]
 
+    def wait(self):
+        """Until the scripts have ended by themselves."""
+        for thread in self._threads:
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
+
     def _accept(self):
         while True:
             try:

@@ -1,0 +1,211 @@
+"""A non-blocking socket that many threads can wait on and any thread can end.
+
+Two things are easy to get wrong here. A thread that waits must be woken at once by an end that
+comes from elsewhere, at any step from the look-up of a name on. And a descriptor that is closed
+while another thread polls it may by then be the number of some other file; so the last thread to
+leave ``poll()`` closes it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import select
+import socket
+import threading
+from typing import Callable
+
+from telephony.runtime.deadline import Deadline
+
+
+class ConnectionDown(Exception):
+    """The established connection is gone.
+
+    ``reason``: short plain words, with no secret. ``nothing_sent``: not a byte of the frame that
+    was being sent left. ``protocol_error``: the server broke the WebSocket protocol or a limit.
+    """
+
+    def __init__(
+        self, reason: str, *, nothing_sent: bool = False, protocol_error: bool = False
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.nothing_sent = nothing_sent
+        self.protocol_error = protocol_error
+
+
+class Descriptor:
+    """``lock`` is the caller's to hold around anything that touches ``sock``.
+
+    Whoever lets go of the lock calls `look_again`.
+    """
+
+    def __init__(self) -> None:
+        # Guards all that is written below, and what is built on top (see `stream`).
+        # Held only around calls that cannot block.
+        self.lock = threading.Lock()
+        self.sock: socket.socket | None = None
+        self.down: str | None = None  # why it is over; set without the lock by abort()
+        # A byte in this pair wakes the thread in wait(): the reader, or the one that opens.
+        self._ear: socket.socket | None = None
+        self._bell: socket.socket | None = None
+        self._rung = False
+        self._unheeding = False  # the reader waits, and not for room to write
+        self._waiting = 0  # threads inside poll()
+        self._shut = False
+        self._closed = False
+
+    def prepare(self) -> None:
+        """Take what waiting needs; before anything else, once. Raises ConnectionDown, OSError."""
+        with self.lock:
+            self.check()
+            self._ear, self._bell = socket.socketpair()
+            self._ear.setblocking(False)
+            self._bell.setblocking(False)
+
+    def check(self) -> None:
+        """With the lock held: raise ConnectionDown if it is over."""
+        if self.down is not None:
+            raise ConnectionDown(self.down)
+
+    def fail(self, reason: str) -> ConnectionDown:
+        """With the lock held: it is over, for this reason unless there was one before."""
+        self.down = self.down or reason
+        return ConnectionDown(self.down)
+
+    def wait(
+        self,
+        *,
+        deadline: Deadline,
+        read: bool = False,
+        write: bool | Callable[[], bool] = False,
+        bell: bool = True,
+    ) -> bool:
+        """Block until the socket is ready, someone rings, or the deadline: is it ready?
+
+        ``write`` may be a question, asked with the lock held. With ``bell`` (the reader, or the
+        thread that opens: one at a time) raises ConnectionDown if it is over; without it
+        (writers, of whom there may be many) returns True then.
+        """
+        counted = False
+        try:
+            with self.lock:
+                if not bell and self.down is not None:
+                    return True
+                self.check()
+                counted = True
+                self._waiting += 1
+                write = write() if callable(write) else write
+                if bell:
+                    self._unheeding = read and not write
+                sock, ear = self.sock, self._ear if bell else None
+            return _poll(sock, ear, read, write, deadline)
+        finally:
+            if counted:
+                with self.lock:
+                    self._waiting -= 1
+                    if bell:
+                        self._unheeding = False
+                        self._hush()
+            self.look_again()
+
+    def wake(self) -> None:
+        """Make the thread in ``wait(bell=True)`` return. Never blocks."""
+        with self.lock:
+            self._ring()
+        self.look_again()
+
+    def ask_for_room(self) -> None:
+        """With the lock held: have the reader wait for room to write as well."""
+        if self._unheeding:
+            self._unheeding = False
+            self._ring()
+
+    def _ring(self) -> None:
+        if self._bell is not None and not self._rung and not self._closed:
+            self._rung = True
+            self._bell.send(b"\0")
+
+    def _hush(self) -> None:
+        if self._ear is not None and self._rung and self.down is None:
+            self._rung = False
+            self._ear.recv(1)
+
+    def try_lock(self, timeout: float) -> bool:
+        """Can the lock be had? Not in a signal handler that runs while its thread holds it."""
+        if not self.lock.acquire(timeout=timeout):
+            return False
+        self.lock.release()
+        return True
+
+    def abort(self, reason: str) -> None:
+        """End it and wake all who wait. Any thread, also a signal handler; never blocks."""
+        self.down = self.down or reason
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Finish what abort() asked for, if the lock can be had.
+
+        abort() cannot wait for the lock; but who holds it then looks here on letting go.
+        """
+        if self.down is None or self._closed:
+            return
+        if self.lock.acquire(blocking=False):
+            try:
+                self._finish()
+            finally:
+                self.lock.release()
+
+    def _finish(self) -> None:
+        if not self._shut:
+            self._shut = True
+            if self.sock is not None:
+                try:
+                    self.sock.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
+            self._ring()
+        if self._waiting == 0 and not self._closed:
+            self._closed = True
+            for sock in (self.sock, self._ear, self._bell):
+                if sock is not None:
+                    sock.close()
+
+    def abandon(self) -> None:
+        """In a forked child: close the descriptors only. Takes no lock, sends nothing."""
+        self.down = self.down or "the connection belongs to the parent process"
+        self._closed = self._shut = True
+        self.lock = threading.Lock()  # the old one may have been held when the fork happened
+        for sock in (self.sock, self._ear, self._bell):
+            if sock is not None:
+                try:
+                    os.close(sock.detach())
+                except OSError:
+                    pass
+
+
+def _poll(
+    sock: socket.socket | None,
+    ear: socket.socket | None,
+    read: bool,
+    write: bool,
+    deadline: Deadline,
+) -> bool:
+    """Wait for ``sock`` (or ``ear``); True if it is ``sock`` that is ready."""
+    seconds = deadline.remaining()
+    if seconds is not None:
+        seconds = min(seconds, 1e6)  # what a C int of milliseconds holds
+    if not hasattr(select, "poll"):
+        readers = [s for s in (sock if read else None, ear) if s is not None]
+        writers = [sock] if write and sock is not None else []
+        ready = select.select(readers, writers, writers, seconds)
+        return any(sock in part for part in ready)
+    poller = select.poll()
+    number = -1
+    if sock is not None:
+        number = sock.fileno()
+        poller.register(number, (select.POLLIN if read else 0) | (select.POLLOUT if write else 0))
+    if ear is not None:
+        poller.register(ear.fileno(), select.POLLIN)
+    found = poller.poll(None if seconds is None else math.ceil(seconds * 1000))
+    return any(fd == number for fd, _ in found)

@@ -1,0 +1,151 @@
+"""The parts of the transport that need no network: cutting frames, and the order of sending."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from telephony.runtime import frames
+from telephony.runtime.outbox import LEFT, MAX_POSTED_FRAMES, Frame, Outbox
+from tests.unit.runtime.transport_peers import BINARY, PING, PONG, close_frame, frame
+
+
+class TestFrameReader:
+    def reader(self):
+        return frames.FrameReader(1 << 20, 1000)
+
+    def test_cut_anywhere(self):
+        """However the bytes are cut, the same comes out."""
+        data = b"".join([
+            frame(b"one"), frame(b"a", PING), frame(b"x" * 126), frame(b"y" * 70000, fin=False),
+            frame(b"b", PING), frame(b"z" * 200, 0), frame(b"", PONG), frame(b"\xff", BINARY),
+            frame(b""), close_frame(1000), b"what comes after is not looked at",
+        ])
+        expected = ["one", "x" * 126, "y" * 70000 + "z" * 200, b"\xff", ""]
+        chance = random.Random(1)
+        for longest in (1, 2, 3, 10, 1000, 100_000):
+            reader, messages, place = self.reader(), [], 0
+            while place < len(data):
+                size = chance.randint(1, longest)
+                messages += reader.feed(data[place:place + size])
+                place += size
+            assert expected == messages
+            assert [b"a", b"b"] == reader.pings
+            assert 1000 == reader.end.goodbye
+
+    def test_what_waits_is_bounded(self):
+        """After an end nothing is kept, whatever comes."""
+        reader = self.reader()
+        assert [] == reader.feed(frame(b"x", 0))
+        assert [] == reader.feed(b"y" * 100_000)
+        assert reader.end.protocol_error
+        assert 0 == len(reader._buffer)
+
+    def test_garbage_never_raises(self):
+        """Random bytes give messages or an end, never an exception."""
+        chance = random.Random(2)
+        for _ in range(3000):
+            reader = frames.FrameReader(1000, 10)
+            for _ in range(5):
+                start = bytes([chance.choice((0x81, 0x01, 0x80, 0x89, 0x88, 0x82, 0x00))])
+                reader.feed(start + chance.randbytes(chance.randint(0, 40)))
+
+    def test_encode_masks_with_a_new_key(self):
+        """Two equal texts differ on the wire, and are not readable there."""
+        first, second = frames.encode(1, b"hello" * 9), frames.encode(1, b"hello" * 9)
+        assert first != second
+        assert b"hello" not in first
+
+
+class Socket:
+    """Takes ``room`` bytes."""
+
+    def __init__(self, room):
+        self.room = room
+        self.data = b""
+
+    def send(self, data):
+        if not self.room:
+            raise BlockingIOError
+        piece = bytes(data[:self.room])
+        self.room -= len(piece)
+        self.data += piece
+        return len(piece)
+
+
+def put(outbox, data, owned=True):
+    one = Frame(data, owned=owned)
+    outbox.put(one)
+    return one
+
+
+class TestOutbox:
+    def test_all_leaves_in_order(self):
+        """Whatever is in line leaves together."""
+        outbox, sock = Outbox(), Socket(100)
+        all_of_them = [put(outbox, data) for data in (b"ab", b"cd", b"ef")]
+        outbox.flush(sock.send, None)
+        assert b"abcdef" == sock.data
+        assert [LEFT] * 3 == [one.place for one in all_of_them]
+        assert not outbox
+
+    def test_which_has_begun(self):
+        """Of three frames under way together it is known which have begun."""
+        outbox, sock = Outbox(), Socket(3)
+        ab, cd, ef = put(outbox, b"ab"), put(outbox, b"cd"), put(outbox, b"ef")
+        outbox.flush(sock.send, None)
+        assert [True, True, False] == [outbox.begun(one) for one in (ab, cd, ef)]
+
+    def test_taken_back(self):
+        """A frame in line can be taken back; one that began to leave cannot."""
+        outbox, sock = Outbox(), Socket(1)
+        ab = put(outbox, b"ab")
+        outbox.flush(sock.send, None)
+        cd = put(outbox, b"cd")
+        outbox.disown(cd)
+        outbox.disown(ab)
+        ef = put(outbox, b"ef")
+        sock.room = 100
+        outbox.flush(sock.send, None)
+        assert b"abef" == sock.data
+        assert LEFT == ef.place
+        assert not outbox
+
+    @pytest.mark.parametrize("when", ["before", "after"])
+    def test_interrupted(self, when):
+        """An interrupt around the sending itself is remembered: nobody knows what left."""
+        outbox, sock = Outbox(), Socket(100)
+
+        def send(data):
+            if when == "after":
+                sock.send(data)
+            raise KeyboardInterrupt
+
+        one = put(outbox, b"ab")
+        with pytest.raises(KeyboardInterrupt):
+            outbox.flush(send, None)
+        assert outbox.torn
+        assert outbox.begun(one)
+
+    def test_posted_frames_are_bounded(self):
+        """Only frames that nobody waits for count, and they stop counting when they left."""
+        outbox, sock = Outbox(), Socket(0)
+        for _ in range(MAX_POSTED_FRAMES):
+            assert outbox.has_room(1)
+            put(outbox, b"x", owned=False)
+        assert not outbox.has_room(1)
+        sock.room = MAX_POSTED_FRAMES
+        outbox.flush(sock.send, None)
+        assert outbox.has_room(16 << 20)
+        assert not outbox.has_room((16 << 20) + 1)
+
+    def test_encrypted_together(self):
+        """Of frames in one TLS record none is said not to have begun, once a byte is out."""
+        outbox, sock = Outbox(), Socket(1)
+        both = [put(outbox, b"ab"), put(outbox, b"cd")]
+        outbox.flush(sock.send, lambda clear: b"<" + clear + b">")
+        assert [True, True] == [outbox.begun(one) for one in both]
+        sock.room = 100
+        outbox.flush(sock.send, lambda clear: b"<" + clear + b">" if clear else b"")
+        assert b"<abcd>" == sock.data
