@@ -135,6 +135,10 @@ def _option(check: _Check, wire: str | None = None, *, secret: bool = False) -> 
     return _field(_optional(check), wire, default=None, secret=secret)
 
 
+#: What is given as text or as a number (``sdk_options``: a dict), and is text once checked.
+AsText = Any
+
+
 # --- the commands ------------------------------------------------------------------------
 
 
@@ -162,16 +166,16 @@ class Dial(Command):
     to: str = _field(checked_text)
     from_: str = _field(checked_text, "from")
     channel: str = _field(checked_text)
-    uid: str = _field(_word)
+    uid: AsText = _field(_word)
     token: str = _field(checked_text, secret=True)
     region: str = _field(checked_text)
-    timeout: str | None = _option(_ring_seconds)
+    timeout: AsText = _option(_ring_seconds)
     sip: str | None = _option(checked_text, secret=True)
     sip_domain: str | None = _option(checked_text)
     app_id: str | None = _option(checked_text, "appid")
     video: bool = _field(_flag, default=False)
-    sdk_options: str | None = _option(_sdk_options)
-    audio_scenario: str | None = _option(_word)
+    sdk_options: AsText = _option(_sdk_options)
+    audio_scenario: AsText = _option(_word)
     prompt: str | None = _option(checked_text)
     webhook_url: str | None = _option(checked_text)
 
@@ -190,9 +194,9 @@ class JoinCommand(CallCommand):
 
     token: str = _field(checked_text, secret=True)
     channel: str = _field(checked_text)
-    uid: str = _field(_word)
-    sdk_options: str | None = _option(_sdk_options)
-    audio_scenario: str | None = _option(_word)
+    uid: AsText = _field(_word)
+    sdk_options: AsText = _option(_sdk_options)
+    audio_scenario: AsText = _option(_word)
 
 
 @attrs.frozen(kw_only=True)
@@ -215,7 +219,7 @@ class Rebridge(JoinCommand):
     action: ClassVar[str] = "rebridge"
 
     current_channel: str = _field(checked_text)
-    current_uid: str = _field(_word)
+    current_uid: AsText = _field(_word)
 
 
 @attrs.frozen(kw_only=True)
@@ -263,7 +267,7 @@ class Transfer(CallCommand):
 class Subscribe(Command):
     action: ClassVar[str] = "subscribe"
 
-    numbers: tuple[str, ...] = _field(checked_numbers)
+    numbers: Any = _field(checked_numbers)
 
 
 @attrs.frozen(kw_only=True)

@@ -153,7 +153,7 @@ class ErrorOccurred(Event):
     """Something went wrong that no method call of yours could report."""
 
     name: str = "error"
-    error: Exception
+    error: BaseException
 
 
 #: the wire's event names and their classes

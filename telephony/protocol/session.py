@@ -220,10 +220,13 @@ class Session(Generic[C]):
         elif isinstance(request.command, SendDtmf) and call is not None:
             call.digits_not_sent(request.command.digits)
 
+    def is_open(self, request: Request[C]) -> bool:
+        """Whether the answer to *request* is still to come."""
+        return request.request_id in self._requests
+
     def give_up(self, request: Request[C], now: float) -> list[Outcome]:
         """Nobody waits for the answer any more; it still counts if it comes."""
-        if self._requests.pop(request.request_id, None) is None:
-            return []
+        del self._requests[request.request_id]
         request.abandoned_at = now
         self._abandoned[request.request_id] = request
         if len(self._abandoned) > REMEMBERED_MOST:
@@ -232,6 +235,12 @@ class Session(Generic[C]):
             self.calls.give_up(request.call, now)
             return self._end_known_orphans(now)
         return []
+
+    def disown(self, request: Request[C], now: float) -> list[Outcome]:
+        """The dial was answered, but whoever dialled was interrupted and never got the call."""
+        if isinstance(request.command, Dial) and request.call is not None:
+            self.calls.orphan(request.call, now)
+        return self._end_known_orphans(now)
 
     def _end_known_orphans(self, now: float) -> list[Outcome]:
         """Calls whose dial gave up after an event had told their id need no more waiting."""

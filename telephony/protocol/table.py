@@ -108,6 +108,10 @@ class CallTable(Generic[C]):
     def give_up(self, call: C, now: float) -> None:
         """The dial stopped waiting: the call leaves, and is remembered until it turns up."""
         self._undialled -= 1
+        self.orphan(call, now)
+
+    def orphan(self, call: C, now: float) -> None:
+        """Nobody holds *call*, which was dialled: it waits to turn up."""
         if call.place is not Place.LIVE:
             return
         del self._live[call]
@@ -181,6 +185,11 @@ class CallTable(Generic[C]):
         """The call is not ours (any more); what becomes of it we do not know."""
         if call.place is not Place.GONE:
             self._forget(call, now)
+
+    def decline(self, call: C, now: float) -> None:
+        """No callback wanted this incoming call; nothing if it was accepted meanwhile."""
+        if call.place is Place.LIVE and call.held_until is not None:
+            self.drop(call, now)
 
     # --- the passing of time -----------------------------------------------------------
 

@@ -1,0 +1,185 @@
+"""Which callbacks want which event."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping
+
+import attrs
+
+from telephony.errors import ConnectionLostError, InvalidArgumentError
+from telephony.protocol.calls import CallInfo
+from telephony.protocol.events import (
+    BridgeEnded,
+    BridgeStarted,
+    CallAnswered,
+    CallHangup,
+    CallIncoming,
+    CallRinging,
+    Connected,
+    Disconnected,
+    DtmfReceived,
+    ErrorOccurred,
+    Event,
+)
+from telephony.protocol.wire import digits_of
+
+if TYPE_CHECKING:
+    from telephony.call import Call
+
+Callback = Callable[[Any], Any]
+
+_CALL_FIELDS = frozenset(field.name for field in attrs.fields(CallInfo))
+_NUMBERS = frozenset({"to", "from_"})
+
+
+class EventHandler:
+    """The Go SDK's handler interface, with every method doing nothing: override what you need.
+
+    An object with any of these methods will do for ``Client.set_handler``.
+    """
+
+    def on_connected(self, session_id: str) -> None:
+        """The client is registered (again)."""
+
+    def on_call_incoming(self, call: Call) -> bool:
+        """Somebody calls. Accept or reject here, or return True to decide later."""
+        return False
+
+    def on_call_ringing(self, call: Call) -> None:
+        """The far end rings."""
+
+    def on_call_answered(self, call: Call) -> None:
+        """The remote party picked up."""
+
+    def on_bridge_start(self, call: Call) -> None:
+        """The call's audio joined a channel."""
+
+    def on_bridge_end(self, call: Call) -> None:
+        """The call's audio left the channel."""
+
+    def on_call_hangup(self, call: Call) -> None:
+        """The call ended."""
+
+    def on_dtmf_received(self, call: Call, digits: str) -> None:
+        """Digits were heard, or are the echo of our own."""
+
+    def on_error(self, error: Exception) -> None:
+        """The connection was lost, or something else went wrong that no call of yours reports."""
+
+
+def _lost_to_error(handle: Callback) -> Callback:
+    """The Go SDK has no word for a lost connection but its error callback."""
+
+    def told(event: Disconnected) -> None:
+        if isinstance(event.error, ConnectionLostError):
+            handle(event.error)
+
+    return told
+
+
+_METHODS: tuple[tuple[str, type[Event], Callable[[Callback], Callback]], ...] = (
+    ("on_connected", Connected, lambda do: lambda event: do(event.session_id)),
+    ("on_call_incoming", CallIncoming, lambda do: lambda event: do(event.call)),
+    ("on_call_ringing", CallRinging, lambda do: lambda event: do(event.call)),
+    ("on_call_answered", CallAnswered, lambda do: lambda event: do(event.call)),
+    ("on_bridge_start", BridgeStarted, lambda do: lambda event: do(event.call)),
+    ("on_bridge_end", BridgeEnded, lambda do: lambda event: do(event.call)),
+    ("on_call_hangup", CallHangup, lambda do: lambda event: do(event.call)),
+    ("on_dtmf_received", DtmfReceived, lambda do: lambda event: do(event.call, event.digits)),
+    ("on_error", ErrorOccurred, lambda do: lambda event: do(event.error)),
+    ("on_error", Disconnected, _lost_to_error),
+)
+
+
+@attrs.frozen
+class Registration:
+    """One callback and what it wants."""
+
+    event_type: type[Event]
+    fn: Callback
+    match: tuple[tuple[str, Any], ...] = ()
+
+    @classmethod
+    def make(cls, event_type: object, fn: object, match: Mapping[str, Any]) -> Registration:
+        if not (isinstance(event_type, type) and issubclass(event_type, Event)):
+            raise InvalidArgumentError(
+                f"event_type must be one of the event classes, not {event_type!r}"
+            )
+        if not callable(fn):
+            raise InvalidArgumentError(f"fn must be a function, not {fn!r}")
+        known = _CALL_FIELDS | {field.name for field in attrs.fields(event_type)}
+        wanted = []
+        for name, value in match.items():
+            if name not in known:
+                raise InvalidArgumentError(
+                    f"{name} is no field of {event_type.__name__} or CallInfo to filter by"
+                )
+            if name in _NUMBERS:
+                value = digits_of(str(value))
+            wanted.append((name, value))
+        return cls(event_type, fn, tuple(wanted))
+
+    def wants(self, event: Event) -> bool:
+        return isinstance(event, self.event_type) and (
+            not self.match or all(_fits(event, name, value) for name, value in self.match)
+        )
+
+
+def _fits(event: Event, name: str, wanted: Any) -> bool:
+    value = getattr(event, name, None)
+    if value is None:
+        value = getattr(getattr(event, "info", None), name, None)
+    if name in _NUMBERS:
+        return digits_of(value or "") == wanted
+    return bool(value == wanted)
+
+
+class Handlers:
+    """The callbacks of one client."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # guards the replacing of the tuples; reading needs none
+        self._callbacks: tuple[Registration, ...] = ()
+        self._methods: tuple[Registration, ...] = ()
+
+    def copy(self) -> Handlers:
+        """The same callbacks with a lock of its own: a fork may have left this one taken."""
+        copied = Handlers()
+        copied._callbacks, copied._methods = self._callbacks, self._methods
+        return copied
+
+    def add(self, event_type: object, fn: object, match: Mapping[str, Any]) -> None:
+        registration = Registration.make(event_type, fn, match)
+        with self._lock:
+            self._callbacks += (registration,)
+
+    def remove(self, fn: object) -> None:
+        with self._lock:
+            self._callbacks = tuple(r for r in self._callbacks if r.fn != fn)
+
+    def set_object(self, handler: object | None) -> None:
+        """Let *handler*'s methods be called, and no earlier object's any more."""
+        methods = []
+        for name, event_type, adapted in _METHODS:
+            method = getattr(handler, name, None)
+            if method is not None:
+                if not callable(method):
+                    raise InvalidArgumentError(f"handler.{name} must be a method")
+                methods.append(Registration(event_type, adapted(method)))
+        if handler is not None and not methods:
+            raise InvalidArgumentError(
+                f"handler has none of the methods {', '.join(sorted({m[0] for m in _METHODS}))}"
+            )
+        with self._lock:
+            self._methods = tuple(methods)
+
+    def wanting(self, event: Event) -> list[Callback]:
+        """The callbacks for *event*: the client's in the order they were added, then the call's."""
+        call: Call | None = getattr(event, "call", None)
+        own: Iterable[Registration] = call.registrations if call is not None else ()
+        return [
+            registration.fn
+            for registration in (*self._methods, *self._callbacks, *own)
+            if registration.wants(event)
+        ]

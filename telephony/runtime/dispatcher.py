@@ -1,0 +1,138 @@
+"""Callbacks on a bounded set of worker threads, in order per lane.
+
+A lane is whatever must stay in order (a call); jobs of one lane run one at a time in the
+order they came, lanes run side by side. Workers are our own daemon threads, made as needed:
+``concurrent.futures`` joins its threads at exit, so that one stuck callback would hang a
+script, and it keeps no order.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import Callable, Hashable
+
+from telephony.runtime.deadline import Deadline
+
+Job = Callable[[], object]
+
+#: A worker with nothing to do ends after this many seconds.
+IDLE_SECONDS = 30.0
+
+
+class Dispatcher:
+    """Runs jobs on at most *workers* threads. Jobs must not raise."""
+
+    def __init__(self, workers: int) -> None:
+        self._most = workers
+        self._lock = threading.Lock()  # guards everything below; never held while a job runs
+        self._work = threading.Condition(self._lock)
+        self._quiet = threading.Condition(self._lock)
+        self._lanes: dict[Hashable, deque[Job]] = {}  # a lane is here while it waits or runs
+        self._ready: deque[Hashable] = deque()  # lanes with work and no worker
+        self._threads: set[threading.Thread] = set()
+        self._idle = 0
+        self._queued = 0
+        self._running = 0
+        self._numbers = 0
+        self._stopped = False
+
+    @property
+    def queued(self) -> int:
+        """Jobs that wait for a worker."""
+        return self._queued
+
+    def submit(self, lane: Hashable, job: Job) -> None:
+        """Run *job* after all that was submitted to *lane* before. Never blocks for long."""
+        with self._lock:
+            self._queued += 1
+            jobs = self._lanes.get(lane)
+            if jobs is not None:
+                jobs.append(job)
+                return
+            self._lanes[lane] = deque((job,))
+            self._ready.append(lane)
+            if self._idle >= len(self._ready):
+                self._work.notify()
+            elif len(self._threads) < self._most:
+                self._start_worker()
+
+    def stop(self) -> None:
+        """Workers end once nothing is left to run; what is queued still runs."""
+        with self._lock:
+            self._stopped = True
+            self._work.notify_all()
+
+    def drain(self, timeout: float) -> bool:
+        """Wait at most *timeout* seconds until all jobs have run; true if they have.
+
+        A job that waits here does not wait for itself.
+        """
+        deadline = Deadline(timeout)
+        with self._lock:
+            own = 1 if threading.current_thread() in self._threads else 0
+            while self._queued or self._running > own:
+                if not self._quiet.wait(deadline.remaining()) and deadline.expired:
+                    return False
+            return True
+
+    def join(self, timeout: float) -> None:
+        """Wait at most *timeout* seconds for idle workers to be gone, after ``stop``."""
+        deadline = Deadline(timeout)
+        with self._lock:
+            threads = [] if self._running else list(self._threads)
+        for thread in threads:
+            if thread is not threading.current_thread():
+                thread.join(deadline.remaining())
+
+    def _start_worker(self) -> None:
+        self._numbers += 1
+        thread = threading.Thread(
+            target=self._run, name=f"telephony-callback-{self._numbers}", daemon=True
+        )
+        self._threads.add(thread)
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads to be had: those there are must do
+            self._threads.discard(thread)
+            if not self._threads:
+                raise
+
+    def _run(self) -> None:
+        me = threading.current_thread()
+        with self._lock:
+            try:
+                while self._wait_for_work():
+                    lane = self._ready.popleft()
+                    job = self._lanes[lane].popleft()
+                    self._queued -= 1
+                    self._running += 1
+                    try:
+                        self._lock.release()
+                        try:
+                            job()
+                        finally:
+                            self._lock.acquire()
+                    finally:
+                        self._running -= 1
+                        if self._lanes[lane]:
+                            self._ready.append(lane)
+                        else:
+                            del self._lanes[lane]
+                        self._quiet.notify_all()
+            finally:
+                self._threads.discard(me)
+
+    def _wait_for_work(self) -> bool:
+        """True with a lane ready; false when this worker is to end."""
+        while not self._ready:
+            if self._stopped:
+                return False
+            self._idle += 1
+            try:
+                signalled = self._work.wait(IDLE_SECONDS)
+            finally:
+                self._idle -= 1
+            if not signalled and not self._ready:
+                return False
+        return True

@@ -1,0 +1,54 @@
+"""One slot per command under way, where its caller waits for the end."""
+
+from __future__ import annotations
+
+import threading
+
+from telephony.errors import TelephonyError
+from telephony.protocol.wire import Frame
+
+
+class Slot:
+    """Where one caller waits; it is filled once, with a response or an error (or both)."""
+
+    __slots__ = ("_filled", "response", "error")
+
+    def __init__(self) -> None:
+        self._filled = threading.Event()
+        self.response: Frame | None = None
+        self.error: TelephonyError | None = None
+
+    def wait(self, timeout: float | None) -> bool:
+        """Wait at most *timeout* seconds (None: for ever); true if the slot is filled."""
+        return self._filled.wait(timeout)
+
+    def fill(self, response: Frame | None, error: TelephonyError | None) -> None:
+        self.response = response
+        self.error = error
+        self._filled.set()
+
+    def result(self) -> Frame:
+        """The response; raises the error if there is one."""
+        if self.error is not None:
+            raise self.error
+        assert self.response is not None
+        return self.response
+
+
+class Pending:
+    """The slots by ``request_id``. Single dict operations are atomic: no lock of its own."""
+
+    def __init__(self) -> None:
+        self._slots: dict[str, Slot] = {}
+
+    def add(self, request_id: str) -> Slot:
+        slot = self._slots[request_id] = Slot()
+        return slot
+
+    def remove(self, request_id: str) -> None:
+        self._slots.pop(request_id, None)
+
+    def fill(self, request_id: str, response: Frame | None, error: TelephonyError | None) -> None:
+        slot = self._slots.pop(request_id, None)
+        if slot is not None:
+            slot.fill(response, error)
