@@ -27,7 +27,7 @@ from telephony.protocol.wire import digits_of
 if TYPE_CHECKING:
     from telephony.call import Call
 
-Callback = Callable[[Any], Any]
+Callback = Callable[..., Any]
 
 _CALL_FIELDS = frozenset(field.name for field in attrs.fields(CallInfo))
 _NUMBERS = frozenset({"to", "from_"})
@@ -78,7 +78,7 @@ def _lost_to_error(handle: Callback) -> Callback:
     return told
 
 
-_METHODS: tuple[tuple[str, type[Event], Callable[[Callback], Callback]], ...] = (
+_METHODS: tuple[tuple[str, Any, Callable[[Callback], Callback]], ...] = (
     ("on_connected", Connected, lambda do: lambda event: do(event.session_id)),
     ("on_call_incoming", CallIncoming, lambda do: lambda event: do(event.call)),
     ("on_call_ringing", CallRinging, lambda do: lambda event: do(event.call)),
@@ -121,9 +121,9 @@ class Registration:
         return cls(event_type, fn, tuple(wanted))
 
     def wants(self, event: Event) -> bool:
-        return isinstance(event, self.event_type) and (
-            not self.match or all(_fits(event, name, value) for name, value in self.match)
-        )
+        if not isinstance(event, self.event_type):
+            return False
+        return all(_fits(event, name, value) for name, value in self.match)
 
 
 def _fits(event: Event, name: str, wanted: Any) -> bool:
@@ -131,7 +131,7 @@ def _fits(event: Event, name: str, wanted: Any) -> bool:
     if value is None:
         value = getattr(getattr(event, "info", None), name, None)
     if name in _NUMBERS:
-        return digits_of(value or "") == wanted
+        value = digits_of(value or "")
     return bool(value == wanted)
 
 
