@@ -1,0 +1,60 @@
+"""What the clients sent, kept for assertions."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from itertools import islice
+from typing import Any, Mapping
+
+from telephony.errors import WaitTimeoutError
+
+# A sandbox left running for weeks must not fill the memory.
+KEPT_FRAMES = 100_000
+
+
+class Journal:
+    """The frames in order of arrival, readable from any thread."""
+
+    def __init__(self) -> None:
+        # Guards the three below; the sandbox's thread notifies, tests wait.
+        self._arrived = threading.Condition()
+        self._frames: deque[tuple[int, dict[str, Any]]] = deque(maxlen=KEPT_FRAMES)
+        self._count = 0
+        self._handed_out: set[int] = set()
+
+    def record(self, frame: dict[str, Any]) -> None:
+        """Add a frame and wake who waits for it."""
+        with self._arrived:
+            self._frames.append((self._count, frame))
+            self._count += 1
+            self._arrived.notify_all()
+
+    def frames(self) -> list[dict[str, Any]]:
+        """Return a copy of the list, oldest first."""
+        with self._arrived:
+            return [frame for _, frame in self._frames]
+
+    def wait(self, action: str, fields: Mapping[str, Any], timeout: float | None) -> dict[str, Any]:
+        """Return the oldest frame that fits and was not returned before, waiting for it."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        looked_at = 0
+        with self._arrived:
+            while True:
+                dropped = self._count - len(self._frames)
+                for number, frame in islice(self._frames, max(looked_at - dropped, 0), None):
+                    if number not in self._handed_out and _fits(frame, action, fields):
+                        self._handed_out.add(number)
+                        return frame
+                looked_at = self._count
+                remaining = None if deadline is None else deadline - time.monotonic()
+                if remaining is not None and remaining <= 0:
+                    raise WaitTimeoutError(f"no client sent {action!r} within {timeout} s")
+                self._arrived.wait(remaining)
+
+
+def _fits(frame: Mapping[str, Any], action: str, fields: Mapping[str, Any]) -> bool:
+    return frame.get("action") == action and all(
+        frame.get(name) == value for name, value in fields.items()
+    )

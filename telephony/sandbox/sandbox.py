@@ -1,0 +1,381 @@
+"""The sandbox as its users hold it: started, scripted, disturbed and asked from any thread."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import math
+import ssl as ssl_module
+import threading
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping
+
+from telephony.errors import InvalidArgumentError, TelephonyError
+from telephony.sandbox.calls import CallRecord, Leg
+from telephony.sandbox.dialplan import DialPlan, DialScript
+from telephony.sandbox.farend import FarEnd
+from telephony.sandbox.faults import Faults
+from telephony.sandbox.journal import Journal
+from telephony.sandbox.settings import DEFAULT_AUTH_TOKEN, settle
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from telephony.client import Client
+    from telephony.sandbox.server import Server, ServerThread
+
+
+class SandboxNotRunningError(TelephonyError, RuntimeError):
+    """The sandbox was asked for something it can only do while it runs."""
+
+
+class Sandbox:
+    """A Call Manager on this machine, with everybody it can call.
+
+    ``port`` 0 lets the system choose; after the first `start` it stays the same, so that
+    clients find it again. A ``host`` that is not loopback needs an ``auth_token`` of your own.
+    ``app_ids`` are the App IDs served (one, unless ``tokens`` or ``dids`` name others);
+    ``tokens`` gives some of them a token of their own. ``dids`` is the allow-list, App ID to
+    DIDs, or just DIDs for the first App ID: calls come in for these only, and dialling one
+    loops back into a second, inbound call. Without it calls come in for any number, and
+    dialling a number loops back when a client has subscribed to it.
+
+    ``time_scale`` is how many times as fast the call clock runs as real time. On it are
+    ringing, holds (``lookup_hold``, at most ``cm_hold``), delays of scripts, durations; not
+    on it are the keepalive, ``register_timeout``, `delay`, and what tests wait. ``dtmf_echo``
+    is ``"whole"`` or ``"digits"``; ``respond`` says when dials are answered, see `script_dial`.
+
+    Raises `InvalidArgumentError` for settings that make no sense and ImportError without
+    aiohttp. Every method may be called from any thread and returns when it has taken effect.
+    """
+
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        auth_token: str = DEFAULT_AUTH_TOKEN,
+        app_ids: Iterable[str] | str | None = None,
+        tokens: Mapping[str, str] | None = None,
+        dids: Mapping[str, Iterable[str]] | Iterable[str] | None = None,
+        lookup_hold: float = 15.0,
+        cm_hold: float = 30.0,
+        time_scale: float = 1.0,
+        dtmf_echo: str = "whole",
+        respond: str = "answer",
+        ping_interval: float = 5.0,
+        ping_timeout: float = 10.0,
+        register_timeout: float = 10.0,
+        ssl_context: ssl_module.SSLContext | None = None,
+    ) -> None:
+        try:
+            import aiohttp  # noqa: F401
+        except ImportError as error:
+            raise ImportError(
+                'the sandbox needs aiohttp: pip install "agora-telephony[sandbox]"'
+            ) from error
+        times = dict(
+            lookup_hold=lookup_hold,
+            cm_hold=cm_hold,
+            time_scale=time_scale,
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
+            register_timeout=register_timeout,
+        )
+        for name, seconds in times.items():
+            if not 0 < seconds < math.inf:
+                raise InvalidArgumentError(f"{name} must be more than 0, is {seconds!r}")
+        self._settings = settle(
+            host=host,
+            auth_token=auth_token,
+            app_ids=app_ids,
+            tokens=tokens,
+            dids=dids,
+            dtmf_echo=dtmf_echo,
+            lookup_hold=min(lookup_hold, cm_hold),
+            respond=respond,
+        )
+        self._host = host
+        self._port = port
+        self._ssl_context = ssl_context
+        self._timing = dict(
+            time_scale=time_scale,
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
+            register_timeout=register_timeout,
+        )
+        self._journal = Journal()
+        self._dialplan = DialPlan(respond)
+        self._faults = Faults()
+        # Guards starting and stopping.
+        self._lock = threading.Lock()
+        self._running: ServerThread | None = None
+
+    def start(self) -> Sandbox:
+        """Listen, and return self; again while running: nothing. Raises OSError: port taken."""
+        from telephony.sandbox.server import Server, ServerThread
+
+        def make() -> Server:
+            return Server(
+                self._settings, self._journal, self._dialplan, self._faults, **self._timing
+            )
+
+        with self._lock:
+            if self._running is None:
+                running = ServerThread(self._host, self._port, self._ssl_context, make)
+                running.start()
+                self._port = running.port
+                self._running = running
+        return self
+
+    def stop(self) -> None:
+        """Cut every connection, forget every call, end the thread; again: nothing.
+
+        What the clients sent stays in `frames`, scripts and faults stay as they are.
+        """
+        with self._lock:
+            running, self._running = self._running, None
+            if running is not None:
+                running.stop()
+
+    def __enter__(self) -> Sandbox:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        return f"<Sandbox on {self._host}:{self._port}>"
+
+    # Where it is and who may come in ----------------------------------------------------
+
+    @property
+    def url(self) -> str:
+        """The WebSocket URL for clients."""
+        return f"{self._address('ws')}/v1/ws/events"
+
+    @property
+    def http_url(self) -> str:
+        """The HTTP URL, without a path."""
+        return self._address("http")
+
+    def _address(self, scheme: str) -> str:
+        from telephony.sandbox.server import url_host
+
+        self._server()
+        secure = "s" if self._ssl_context is not None else ""
+        return f"{scheme}{secure}://{url_host(self._host)}:{self._port}"
+
+    @property
+    def port(self) -> int:
+        """The port it listens on; 0 before the first start when the system is to choose."""
+        return self._port
+
+    @property
+    def auth_token(self) -> str:
+        """The token that opens MULTI, and every App ID without one of its own."""
+        return self._settings.auth_token
+
+    @property
+    def app_id(self) -> str:
+        """The first App ID."""
+        return self._settings.app_ids[0]
+
+    @property
+    def app_ids(self) -> tuple[str, ...]:
+        """All App IDs served."""
+        return self._settings.app_ids
+
+    def client(self, **options: Any) -> Client:
+        """Return a `telephony.Client` for this sandbox, not connected.
+
+        Options are the client's; ``client_id``, ``app_id`` and ``auth_token`` may be among them.
+        """
+        from telephony.client import Client
+
+        app_id = options.pop("app_id", self.app_id)
+        token = options.pop("auth_token", None) or self._settings.token_of(app_id)
+        client_id = options.pop("client_id", None)
+        return Client(self.url, token or self.auth_token, client_id, app_id, **options)
+
+    # Calls ------------------------------------------------------------------------------
+
+    def script_dial(
+        self,
+        outcome: str = "answer",
+        *,
+        ring: float | None = None,
+        delay: float = 0.0,
+        respond: str | None = None,
+        reason: str | None = None,
+        to: str | None = None,
+        direction: str = "outbound",
+        composite_hangup: bool = False,
+    ) -> None:
+        """Decide what becomes of a dial to come: the next one, or the next one to ``to``.
+
+        Several queue up. ``outcome``: ``answer``, ``busy``, ``no_answer``, ``no_gateway``,
+        ``invalid``. ``ring``: how long it rings first, in seconds of the call clock; a dial's
+        own timeout cuts it short. ``delay``: how much later the response is sent, so that
+        events overtake it. ``respond="early"``: the response, with the callid, comes when the
+        gateway takes the request instead of when the callee answers; what goes wrong then
+        ends the call with ``call_hangup`` instead of refusing the dial. ``reason``: the refusal's
+        own words. ``direction``: ``outbound`` or ``outbound_sip``. ``composite_hangup``: its
+        ``call_hangup`` carries ``appid:channel:uid`` for a callid.
+        """
+        self._dialplan.add(
+            DialScript(
+                outcome=outcome,
+                ring=ring,
+                delay=delay,
+                respond=self._settings.respond if respond is None else respond,
+                reason=reason,
+                to=to,
+                direction=direction,
+                composite_hangup=composite_hangup,
+            )
+        )
+
+    def incoming(
+        self,
+        to: str,
+        from_: str,
+        *,
+        app_id: str | None = None,
+        pin: str | None = None,
+        sip_headers: Mapping[str, str] | None = None,
+        hold: float | None = None,
+    ) -> FarEnd:
+        """Phone the DID ``to`` from ``from_`` and return the caller, without waiting for anybody.
+
+        The call is held for ``hold`` seconds of the call clock (``lookup_hold`` if None). When
+        no client is eligible it has ended on return, with ``UNALLOCATED_NUMBER``.
+        """
+        server = self._server()
+
+        def offer() -> Leg:
+            return server.inbound.offer(
+                to, from_, app_id, pin=pin, sip_headers=sip_headers, hold=hold
+            )
+
+        return FarEnd(self, server.switch, self.run(offer))
+
+    def peer(self, call: Any) -> FarEnd:
+        """Return the far end of a call: of a `telephony.Call`, or of a call id.
+
+        Raises `InvalidArgumentError` for a call that this sandbox does not know.
+        """
+        call_id = call if isinstance(call, str) else getattr(call, "call_id", None)
+        switch = self._server().switch
+        leg = self.run(switch.any_leg, call_id) if call_id else None
+        if leg is None:
+            raise InvalidArgumentError(f"call: the sandbox knows none with the id {call_id!r}")
+        return FarEnd(self, switch, leg)
+
+    @property
+    def calls(self) -> list[CallRecord]:
+        """All calls, oldest first, as they are now; ended ones too, the last 10,000 of them."""
+        switch = self._server().switch
+        records: list[CallRecord] = self.run(lambda: [leg.record() for leg in switch.legs()])
+        return records
+
+    # What was sent ----------------------------------------------------------------------
+
+    @property
+    def frames(self) -> list[dict[str, Any]]:
+        """What the clients sent, in order of arrival, registrations included."""
+        return self._journal.frames()
+
+    def wait_for_command(
+        self, action: str, timeout: float | None = 10.0, **fields: Any
+    ) -> dict[str, Any]:
+        """Wait for a frame with this action, and these fields, and return it.
+
+        One that has come already counts, but each is returned once: ask twice to wait for two.
+        ``timeout`` is in real seconds; raises `WaitTimeoutError`.
+        """
+        return self._journal.wait(action, fields, timeout)
+
+    # Faults -----------------------------------------------------------------------------
+
+    def drop_connections(self) -> None:
+        """Reset every WebSocket's TCP connection now."""
+        self.run(self._server().registry.abort_all)
+
+    def silence(self, on: bool = True) -> None:
+        """Send nothing on the WebSockets any more, pongs included, and keep them open.
+
+        What would have been sent in the silence is lost. Whoever connects meanwhile waits.
+        """
+
+        running = self._running
+        if running is None:
+            self._faults.silent = on
+        else:
+            self.run(running.server.silence, on)
+
+    def refuse(self, reason: str, *, action: str | None = None, times: int = 1) -> None:
+        """Answer the next registration or command, or the next ``action``, with this error."""
+        self._disturb(self._faults.refuse, reason, action, times)
+
+    def fail_rebridge(self, reason: str = "join failed: timeout", *, times: int = 1) -> None:
+        """Let the next re-bridge fail to join: refused so, then ``agora_bridge_failed``."""
+        self._disturb(self._faults.fail_joins, reason, times)
+
+    def delay(self, seconds: float, action: str | None = None) -> None:
+        """Hold back every response, or those to ``action``, for real seconds; 0 ends it."""
+        self._disturb(self._faults.set_delay, seconds, action)
+
+    def duplicate(self, on: bool = True) -> None:
+        """Send every event twice."""
+        self._disturb(setattr, self._faults, "duplicate", on)
+
+    def reorder(self, seed: int | None = None, on: bool = True) -> None:
+        """Shuffle events that come within 50 ms of one another, the same way for one seed."""
+        self._disturb(self._faults.set_reorder, seed, on)
+
+    def clear_faults(self) -> None:
+        """Behave again: no silence, refusals, delays, duplicates, shuffling, failed joins."""
+        self.silence(False)
+        self._disturb(self._faults.clear)
+
+    def _disturb(self, step: Callable[..., None], *args: Any) -> None:
+        """Change the faults where they are read, or right here while nobody reads them."""
+        if self._running is None:
+            step(*args)
+        else:
+            self.run(step, *args)
+
+    # Threads ----------------------------------------------------------------------------
+
+    def run(self, step: Callable[..., Any], *args: Any) -> Any:
+        """Run ``step`` on the sandbox's thread, and return what it returns."""
+        running = self._running
+        if running is None:
+            raise SandboxNotRunningError("the sandbox does not run: use `with`, or start()")
+        if running.is_current():
+            return step(*args)
+        done: concurrent.futures.Future[Any] = concurrent.futures.Future()
+
+        def take() -> None:
+            try:
+                done.set_result(step(*args))
+            except BaseException as error:
+                done.set_exception(error)
+
+        try:
+            running.loop.call_soon_threadsafe(take)
+            return done.result(timeout=30)
+        except (RuntimeError, concurrent.futures.TimeoutError) as error:
+            if done.done():
+                raise
+            raise SandboxNotRunningError("the sandbox was stopped meanwhile") from error
+
+    def _server(self) -> Server:
+        running = self._running
+        if running is None:
+            raise SandboxNotRunningError("the sandbox does not run: use `with`, or start()")
+        return running.server
