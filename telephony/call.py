@@ -8,7 +8,7 @@ import time
 from collections import deque
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Callable, Mapping, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Mapping, TypeVar, overload
 
 from telephony.errors import (
     CallEndedError,
@@ -263,11 +263,21 @@ class Call(TrackedCall):
 
     # --- callbacks -------------------------------------------------------------------------
 
-    def on(self, event_type: type[E], fn: Callable[[E], R]) -> Callable[[E], R]:
-        """Call *fn* with each event of this type of this call; returns *fn*.
+    @overload
+    def on(
+        self, event_type: type[E], fn: None = None
+    ) -> Callable[[Callable[[E], R]], Callable[[E], R]]: ...
+
+    @overload
+    def on(self, event_type: type[E], fn: Callable[[E], R]) -> Callable[[E], R]: ...
+
+    def on(self, event_type: type[E], fn: Callable[[E], Any] | None = None) -> Any:
+        """Call *fn* with each event of this type of this call; returns *fn*. Or a decorator.
 
         See ``Client.on`` for where and in which order callbacks run.
         """
+        if fn is None:
+            return lambda fn: self.on(event_type, fn)
         self.registrations.append(Registration.make(event_type, fn, {}))
         return fn
 

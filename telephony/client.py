@@ -7,6 +7,7 @@ import logging
 import signal
 import ssl
 import threading
+import time
 from types import TracebackType
 from typing import Any, Callable, ContextManager, Iterable, Iterator, Literal, Mapping, NoReturn
 from typing import TypeVar, overload
@@ -190,6 +191,7 @@ class Client:
         if self._connection.forked:
             self._connection.abandon()
             self._handlers = self._handlers.copy()
+            self.options = self.options.for_child()
             self._build(self._session.subscriptions)
         self._connection.connect(timeout)
 
@@ -302,6 +304,7 @@ class Client:
         """The calls being tracked, oldest first."""
         self._connection.check_process()
         with self._connection.lock:
+            self._session.expire(time.monotonic())
             return self._session.calls.live()
 
     def call(self, call_id: str) -> Call | None:

@@ -128,6 +128,7 @@ class Options:
     url: str
     auth_token: str = attrs.field(repr=False)
     client_id: str
+    client_id_made_up: bool
     app_id: str
     subscribe_numbers: tuple[str, ...]
     connection: ConnectionOptions
@@ -193,6 +194,7 @@ class Options:
             client_id=made_up_client_id()
             if client_id is None
             else checked_text("client_id", client_id),
+            client_id_made_up=client_id is None,
             app_id=checked_text("app_id", app_id),
             subscribe_numbers=()
             if subscribe_numbers is None
@@ -206,6 +208,10 @@ class Options:
             callback_context=_function("callback_context", callback_context),
             stale_timeout=checked_seconds("stale_timeout", stale_timeout),
         )
+
+    def for_child(self) -> Options:
+        """The same for a forked child, which needs a name of its own if we made ours up."""
+        return attrs.evolve(self, client_id=made_up_client_id()) if self.client_id_made_up else self
 
 
 def from_environment() -> tuple[str, str, str | None, str]:

@@ -272,6 +272,7 @@ class Session(Generic[C]):
             outcomes += self._unknown(request, self._lost_error(request, reason), now)
         self._requests.clear()
         self._abandoned.clear()  # no answer comes over another connection
+        self.calls.mark_stale(now)
         return outcomes
 
     def _unknown(

@@ -193,13 +193,17 @@ class CallTable(Generic[C]):
 
     # --- the passing of time -----------------------------------------------------------
 
-    def mark_stale(self, now: float) -> list[C]:
-        """After an outage: any live call may have ended unheard; returns them."""
+    def mark_stale(self, now: float) -> None:
+        """The connection is gone: from now on any live call may end unheard."""
         for call in self._live:
-            call.changed(attrs.evolve(call.info, stale=True))
-            deadline = now + self._stale_timeout
-            self._set_place(call, Place.LIVE, min(deadline, call.held_until or deadline))
-        return list(self._live)
+            if not call.info.stale:
+                call.changed(attrs.evolve(call.info, stale=True))
+                deadline = now + self._stale_timeout
+                self._set_place(call, Place.LIVE, min(deadline, call.held_until or deadline))
+
+    def stale(self) -> list[C]:
+        """The live calls of which nothing was heard since the last outage."""
+        return [call for call in self._live if call.info.stale]
 
     def expire(self, now: float) -> None:
         """Let go of what has been kept long enough."""

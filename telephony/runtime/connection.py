@@ -186,7 +186,11 @@ class Connection(Generic[C]):
             name="telephony-reader",
             daemon=True,
         )
-        self._reader.start()
+        try:
+            self._reader.start()
+        except RuntimeError:  # no more threads to be had
+            self._set_state(IDLE)
+            raise
 
     def _await_registration(self, attempt: int, deadline: Deadline) -> bool:
         """True once connected, false if the deadline passed. Wants the lock."""
@@ -389,9 +393,6 @@ class Connection(Generic[C]):
                     if self._is_over(attempt):
                         return None
                     if first or error.permanent:
-                        if not first:
-                            self._emit(Disconnected(error=error))
-                            self._emit(ErrorOccurred(error=error))
                         return error
                     log.warning("could not reconnect: %s", error)
                     wait = max(self._pause(failures), error.retry_after or 0.0)
@@ -528,7 +529,7 @@ class Connection(Generic[C]):
         now = time.monotonic()
         with self.lock:
             lost_at, self._lost_at = self._lost_at, None
-            stale = self._session.calls.mark_stale(now) if lost_at is not None else []
+            stale = self._session.calls.stale() if lost_at is not None else []
             if lost_at is not None:
                 self._reconnects += 1
             self._set_state(CONNECTED)
@@ -558,6 +559,7 @@ class Connection(Generic[C]):
         with self.lock:
             if self._attempts != attempt:
                 return
+            refused = isinstance(error, ConnectError) and self._state is RECONNECTING
             transport, self._transport = self._transport, None
             outcomes = self._session.lost(str(error or "closed"), time.monotonic())
             self._failure = error
@@ -566,6 +568,10 @@ class Connection(Generic[C]):
         if transport is not None:
             transport.abort()
         self._carry_out(outcomes)
+        if refused:  # a first connect() raises it; after an outage nobody waits for it
+            log.error("not connecting any more: %s", error)
+            self._emit(Disconnected(error=error))
+            self._emit(ErrorOccurred(error=error))  # type: ignore[arg-type]
 
 
 _connections: weakref.WeakSet[Connection[Any]] = weakref.WeakSet()

@@ -8,11 +8,14 @@ script, and it keeps no order.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from typing import Callable, Hashable
 
 from telephony.runtime.deadline import Deadline
+
+log = logging.getLogger("telephony")
 
 Job = Callable[[], object]
 
@@ -95,8 +98,7 @@ class Dispatcher:
             thread.start()
         except RuntimeError:  # no more threads to be had: those there are must do
             self._threads.discard(thread)
-            if not self._threads:
-                raise
+            log.error("no thread could be started for callbacks; %d there are", len(self._threads))
 
     def _run(self) -> None:
         me = threading.current_thread()
