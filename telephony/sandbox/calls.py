@@ -19,13 +19,14 @@ UP = frozenset({"answered", BRIDGED, "unbridged"})
 class Reply:
     """What a command is answered with: ``data``, or an ``error``.
 
-    ``status`` is the HTTP status of the answer on the HTTP API. The WebSocket always says 200
-    when there is ``data``, and nothing but the error when there is one.
+    ``status`` is the HTTP status of the answer on the HTTP API. The WebSocket says
+    ``status_code`` when there is ``data``, and nothing but the error when there is one.
     """
 
     data: Mapping[str, Any] | None = None
     error: str | None = None
     status: int = 200
+    status_code: int = 200
 
 
 @attrs.frozen(repr=False)

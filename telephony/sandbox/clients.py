@@ -71,6 +71,10 @@ class Connection:
             text = text.encode("utf-8", "replace").decode("utf-8")
         self._put(text)
 
+    def send_text(self, text: str) -> None:
+        """Send text that need not be a frame at all."""
+        self._put(text)
+
     def send_response(self, action: str, frame: dict[str, Any]) -> None:
         """Send a response, later if it is to be delayed."""
         delay = self._faults.delay_of(action)
@@ -190,6 +194,16 @@ class Registry:
         self.connections.discard(connection)
         self._forget(connection)
 
+    def send(self, frame: dict[str, Any] | str, client_id: str | None) -> None:
+        """Send a frame as it is to one client, if it is there, or to all."""
+        for connection in list(self) if client_id is None else [self.get(client_id)]:
+            if connection is None:
+                continue
+            if isinstance(frame, str):
+                connection.send_text(frame)
+            else:
+                connection.send(frame)
+
     def abort_all(self) -> None:
         """Cut every connection off, registered or not."""
         for connection in list(self.connections):
@@ -199,7 +213,8 @@ class Registry:
         """Return who is to be offered a call for a DID of an App ID."""
         found: list[Connection] = []
         for app in (app_id, MULTI):
-            for subscribed in (number, ""):
+            # A DID without digits is in no list, and in the catch-all's once.
+            for subscribed in dict.fromkeys((number, "")):
                 found.extend(self._by_did.get((app, subscribed), ()))
         return found
 

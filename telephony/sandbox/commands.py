@@ -115,9 +115,10 @@ class Commands:
             action = frame.get("action")
             if not isinstance(action, str):
                 action = ""
-            reason = self._faults.take_refusal(action)
-            if reason is not None:
-                raise Refused(reason, 500)
+            refusal = self._faults.take_refusal(action)
+            if refusal is not None:
+                reply(refusal.reply())
+                return
             if not action:
                 raise Refused("missing parameters: action", 500)
             spec = SPECS.get(action)

@@ -5,6 +5,43 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import attrs
+
+from telephony.errors import InvalidArgumentError
+from telephony.sandbox.calls import Reply
+
+
+@attrs.frozen
+class Refusal:
+    """A refusal in one of the three forms the Call Manager has for one.
+
+    ``error``: an ``error`` string; ``data``: ``success`` is false, with a reason;
+    ``status``: a ``status_code`` of 400 and above (for a registration, another ``status``).
+    """
+
+    reason: str
+    form: str = "error"
+    status_code: int = 404
+
+    def __attrs_post_init__(self) -> None:
+        if self.form not in ("error", "data", "status"):
+            raise InvalidArgumentError(f"form must be error, data or status, not {self.form!r}")
+        if self.status_code < 400:
+            raise InvalidArgumentError(f"status_code must be 400 or more, is {self.status_code}")
+
+    def reply(self) -> Reply:
+        """Return it as the answer to a command."""
+        if self.form == "error":
+            return Reply(error=self.reason, status=500)
+        if self.form == "data":
+            return Reply({"success": False, "reason": self.reason})
+        code = self.status_code
+        return Reply({"reason": self.reason}, status=code, status_code=code)
+
+    def of_registration(self) -> dict[str, str]:
+        """Return it as the answer to a registration."""
+        return {"status" if self.form == "status" else "error": self.reason}
+
 
 class Faults:
     """The faults in force. Changed and read on the sandbox's thread only."""
@@ -13,7 +50,7 @@ class Faults:
         self.silent = False
         self.duplicate = False
         self._shuffler: random.Random | None = None
-        self._refusals: list[tuple[str, str | None]] = []
+        self._refusals: list[tuple[Refusal, str | None]] = []
         self._delay_of_all = 0.0
         self._delays: dict[str, float] = {}
         self._failing_joins: list[str] = []
@@ -22,16 +59,16 @@ class Faults:
         """Behave again."""
         self.__init__()  # type: ignore[misc]
 
-    def refuse(self, reason: str, action: str | None, times: int) -> None:
+    def refuse(self, refusal: Refusal, action: str | None, times: int) -> None:
         """Queue refusals of the next commands, or of those with one action."""
-        self._refusals.extend([(reason, action)] * times)
+        self._refusals.extend([(refusal, action)] * times)
 
-    def take_refusal(self, action: str) -> str | None:
-        """Return the reason to refuse a command with, or None to carry it out."""
-        for index, (reason, only) in enumerate(self._refusals):
+    def take_refusal(self, action: str) -> Refusal | None:
+        """Return how to refuse a command, or None to carry it out."""
+        for index, (refusal, only) in enumerate(self._refusals):
             if only is None or only == action:
                 del self._refusals[index]
-                return reason
+                return refusal
         return None
 
     def set_delay(self, seconds: float, action: str | None) -> None:

@@ -12,7 +12,7 @@ from telephony.errors import InvalidArgumentError, TelephonyError
 from telephony.sandbox.calls import CallRecord, Leg
 from telephony.sandbox.dialplan import DialPlan, DialScript
 from telephony.sandbox.farend import FarEnd
-from telephony.sandbox.faults import Faults
+from telephony.sandbox.faults import Faults, Refusal
 from telephony.sandbox.journal import Journal
 from telephony.sandbox.settings import DEFAULT_AUTH_TOKEN, settle
 
@@ -42,6 +42,8 @@ class Sandbox:
     ringing, holds (``lookup_hold``, at most ``cm_hold``), delays of scripts, durations; not
     on it are the keepalive, ``register_timeout``, `delay`, and what tests wait. ``dtmf_echo``
     is ``"whole"`` or ``"digits"``; ``respond`` says when dials are answered, see `script_dial`.
+
+    As at the real one, the gateway's lookups and the list of clients need no token.
 
     Raises `InvalidArgumentError` for settings that make no sense and ImportError without
     aiohttp. Every method may be called from any thread and returns when it has taken effect.
@@ -208,7 +210,7 @@ class Sandbox:
         outcome: str = "answer",
         *,
         ring: float | None = None,
-        delay: float = 0.0,
+        delay: float | None = None,
         respond: str | None = None,
         reason: str | None = None,
         to: str | None = None,
@@ -230,7 +232,7 @@ class Sandbox:
             DialScript(
                 outcome=outcome,
                 ring=ring,
-                delay=delay,
+                delay=delay or 0.0,
                 respond=self._settings.respond if respond is None else respond,
                 reason=reason,
                 to=to,
@@ -317,9 +319,26 @@ class Sandbox:
         else:
             self.run(running.server.silence, on)
 
-    def refuse(self, reason: str, *, action: str | None = None, times: int = 1) -> None:
-        """Answer the next registration or command, or the next ``action``, with this error."""
-        self._disturb(self._faults.refuse, reason, action, times)
+    def refuse(
+        self,
+        reason: str,
+        *,
+        action: str | None = None,
+        times: int = 1,
+        form: str = "error",
+        status_code: int = 404,
+    ) -> None:
+        """Refuse the next registration or command, or the next with this ``action``.
+
+        ``form`` is ``"error"`` (``{"error": reason}``), ``"data"`` (``success`` false, with the
+        reason) or ``"status"`` (``status_code``, or for a registration another ``status``).
+        """
+        refusal = Refusal(reason, form, status_code)
+        self._disturb(self._faults.refuse, refusal, action, times)
+
+    def send(self, frame: dict[str, Any] | str, *, client_id: str | None = None) -> None:
+        """Send a frame, or text that need not be one, as it is to all clients or to one."""
+        self.run(self._server().registry.send, frame, client_id)
 
     def fail_rebridge(self, reason: str = "join failed: timeout", *, times: int = 1) -> None:
         """Let the next re-bridge fail to join: refused so, then ``agora_bridge_failed``."""

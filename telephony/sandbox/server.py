@@ -57,6 +57,7 @@ class Server:
         self._loop = asyncio.get_running_loop()
         # Set while the Call Manager speaks; whoever connects in the silence waits for it.
         self._speaking = asyncio.Event()
+        self._stopping = False
         if not faults.silent:
             self._speaking.set()
         self.registry = Registry()
@@ -97,6 +98,7 @@ class Server:
                 await stop.wait()
             finally:
                 pinger.cancel()
+                self._stopping = True
                 self.switch.end_all()
                 self._speaking.set()
                 self.registry.abort_all()
@@ -130,6 +132,8 @@ class Server:
 
     async def _websocket(self, request: web.Request) -> web.WebSocketResponse:
         await self._speaking.wait()
+        if self._stopping:
+            raise web.HTTPServiceUnavailable()
         ws = web.WebSocketResponse(
             autoping=False, autoclose=False, compress=False, timeout=GOODBYE,
             max_msg_size=MAX_MESSAGE,
@@ -208,7 +212,8 @@ class Server:
                 response = {"error": answer.error, **echo}
             else:
                 data = dict(answer.data or {})
-                response = {"response": action, "status_code": 200, "data": data, **echo}
+                code = answer.status_code
+                response = {"response": action, "status_code": code, "data": data, **echo}
             connection.send_response(action, response)
 
         caller = Caller(connection.app_id, connection.client_id, connection)
@@ -222,10 +227,11 @@ class Server:
     def _register(
         self, connection: Connection, frame: dict[str, Any], echo: dict[str, Any]
     ) -> None:
+        refusal = self._faults.take_refusal("register")
+        if refusal is not None:
+            self._turn_away(connection, {**refusal.of_registration(), **echo})
+            return
         try:
-            reason = self._faults.take_refusal("register")
-            if reason is not None:
-                raise Refused(reason, 401)
             app_id, token = frame.get("appid"), frame.get("auth_token")
             client_id = frame.get("client_id")
             if not isinstance(app_id, str) or not isinstance(token, str):
@@ -236,15 +242,19 @@ class Server:
                 raise Refused("missing parameters: client_id", 500)
             numbers = numbers_of(frame.get("subscribe_numbers", []), "subscribe_numbers")
         except Refused as refused:
-            connection.send_response("register", {"error": refused.reply.error, **echo})
-            delay = self._faults.delay_of("register")
-            self._loop.call_later(delay, connection.close, POLICY_VIOLATION, "not registered")
+            self._turn_away(connection, {"error": refused.reply.error, **echo})
             return
         replaced = self.registry.register(connection, client_id, app_id, numbers)
         if replaced is not None and replaced is not connection:
             replaced.close(POLICY_VIOLATION, "replaced by another registration")
         answer = {"status": "registered", "client_id": client_id, **echo}
         connection.send_response("register", answer)
+
+    def _turn_away(self, connection: Connection, answer: dict[str, Any]) -> None:
+        """Refuse a registration, and close when that was said."""
+        connection.send_response("register", answer)
+        delay = self._faults.delay_of("register")
+        self._loop.call_later(delay, connection.close, POLICY_VIOLATION, "not registered")
 
 
 def url_host(host: str) -> str:

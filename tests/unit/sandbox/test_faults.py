@@ -8,6 +8,7 @@ import time
 import pytest
 import websocket
 
+from telephony.errors import InvalidArgumentError
 from tests.unit.sandbox.phone import DIAL, PATIENCE, Phone, request
 
 PONG = 0xA
@@ -91,6 +92,40 @@ def test_refusals_queue(cm, phone):
     expected = {"error": "out of order", "request_id": "outbound_4"}
     assert expected == line.ask("outbound", **DIAL)
     line.dial()
+
+
+def test_refusals_in_all_forms(cm, phone):
+    """An error, an unsuccessful answer and a status code are all refusals."""
+    line = phone(cm)
+    cm.refuse("one")
+    cm.refuse("two", form="data")
+    cm.refuse("three", form="status", status_code=503)
+    assert {"error": "one", "request_id": "x_1"} == line.ask("x")
+    data = {"success": False, "reason": "two"}
+    expected = {"response": "x", "status_code": 200, "data": data, "request_id": "x_2"}
+    assert expected == line.ask("x")
+    answer = line.ask("x")
+    assert (503, {"reason": "three"}) == (answer["status_code"], answer["data"])
+    cm.refuse("full", form="status", action="register")
+    late = phone(cm, register=False)
+    late.register()
+    assert {"status": "full"} == late.frame()
+    for wrong in ({"form": "shout"}, {"status_code": 200}):
+        with pytest.raises(InvalidArgumentError, match=next(iter(wrong))):
+            cm.refuse("no", **wrong)
+
+
+def test_anything_can_be_sent(cm, phone):
+    """Frames that nobody knows yet, and text that is no frame, go to one client or to all."""
+    one, two = phone(cm, "one"), phone(cm, "two")
+    cm.send({"event": "call_recorded", "callid": "x"})
+    cm.send({"error": "slow down"}, client_id="two")
+    cm.send({"error": "slow down"}, client_id="nobody")
+    cm.send("{", client_id="one")
+    assert ["call_recorded"] * 2 == [one.frame()["event"], two.frame()["event"]]
+    assert {"error": "slow down"} == two.frame()
+    with pytest.raises(ValueError):
+        one.frame()
 
 
 def test_a_registration_is_refused(cm, phone):

@@ -78,6 +78,13 @@ def test_who_is_eligible(sandbox, phone):
         assert [] == line.events_until_now(), line.client_id
 
 
+def test_a_did_without_digits(cm, phone):
+    """A call for a name, not a number, is offered once to those who take everything."""
+    line = phone(cm)
+    caller = cm.incoming(to="reception", from_="+1555")
+    assert [caller.call_id] == [event["callid"] for event in line.events_until_now()]
+
+
 def test_allow_list(sandbox, phone):
     """With an allow-list a DID's calls go to its App ID, and other numbers to nobody."""
     cm = sandbox(dids={"app-a": [DID], "app-b": ["+1900", DID]})
