@@ -15,9 +15,10 @@ with itself. Building a `Sandbox` needs aiohttp: ``pip install "agora-telephony[
 """
 
 from telephony.sandbox.calls import CallRecord
+from telephony.sandbox.controls import SandboxNotRunningError
 from telephony.sandbox.dialplan import DialScript
 from telephony.sandbox.farend import FarEnd
-from telephony.sandbox.sandbox import Sandbox, SandboxNotRunningError
+from telephony.sandbox.sandbox import Sandbox
 from telephony.sandbox.settings import DEFAULT_APP_ID, DEFAULT_AUTH_TOKEN
 
 __all__ = [

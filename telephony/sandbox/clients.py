@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 import struct
+import sys
 import uuid
 from typing import TYPE_CHECKING, Any, Iterable, Iterator
 
@@ -117,7 +118,8 @@ class Connection:
         sock = self._transport.get_extra_info("socket")
         if sock is not None and not self._transport.is_closing():
             # Lingering for no time makes the kernel answer with a reset.
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            shape = "hh" if sys.platform == "win32" else "ii"
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack(shape, 1, 0))
         self._transport.abort()
 
     def _put(self, item: str | bytes | _Ping | _Close) -> None:

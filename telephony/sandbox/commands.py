@@ -175,7 +175,7 @@ class Commands:
     def _offered_leg(self, frame: Mapping[str, Any], caller: Caller) -> Leg:
         """Return a held call that was offered to the caller."""
         leg = self._switch.leg(frame["callid"])
-        if leg is None or leg.direction != "inbound":
+        if leg is None:
             raise not_found()
         if caller.client_id is None:
             if not self._settings.authorised(leg.app_id, caller.token or ""):
@@ -282,6 +282,8 @@ def check(frame: Mapping[str, Any], spec: Spec) -> None:
     for name, value in frame.items():
         if name in _TEXT and not isinstance(value, str):
             raise Refused(f"{name} must be a string", 500)
+        if name == "numbers" and value is None:
+            continue
         if name in _NOT_TEXT and not isinstance(value, _NOT_TEXT[name]):
             raise Refused(f"{name} must be a {_NOT_TEXT[name].__name__}", 500)
 
@@ -298,7 +300,9 @@ def seconds_of(text: str) -> float:
 
 
 def numbers_of(numbers: Any, name: str) -> list[str]:
-    """Return the digits of a list of DIDs; raises `Refused`."""
+    """Return the digits of a list of DIDs; raises `Refused`. None is how some write no list."""
+    if numbers is None:
+        return []
     if not isinstance(numbers, list) or not all(isinstance(number, str) for number in numbers):
         raise Refused(f"{name} must be a list of strings", 500)
     digits = [digits_of(number) for number in numbers]

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Protocol
+from typing import Callable
 
 from telephony.errors import InvalidArgumentError, TelephonyError, WaitTimeoutError
 from telephony.sandbox.calls import Leg
+from telephony.sandbox.controls import Controls
 from telephony.sandbox.switch import Switch
-
-
-class Host(Protocol):
-    """What runs things on the sandbox's thread."""
-
-    def run(self, step: Callable[..., Any], *args: Any) -> Any:
-        """Run ``step`` there and return its result; blocks until it has run."""
 
 
 class FarEnd:
@@ -24,7 +18,7 @@ class FarEnd:
     methods take real seconds, None for ever.
     """
 
-    def __init__(self, host: Host, switch: Switch, leg: Leg) -> None:
+    def __init__(self, host: Controls, switch: Switch, leg: Leg) -> None:
         self._host = host
         self._switch = switch
         self._leg = leg

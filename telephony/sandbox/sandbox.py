@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import math
 import ssl as ssl_module
 import threading
-from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Iterable, Mapping
 
-from telephony.errors import InvalidArgumentError, TelephonyError
+from telephony.errors import InvalidArgumentError
 from telephony.sandbox.calls import CallRecord, Leg
+from telephony.sandbox.controls import FaultControls
 from telephony.sandbox.dialplan import DialPlan, DialScript
 from telephony.sandbox.farend import FarEnd
-from telephony.sandbox.faults import Faults, Refusal
+from telephony.sandbox.faults import Faults
 from telephony.sandbox.journal import Journal
 from telephony.sandbox.settings import DEFAULT_AUTH_TOKEN, settle
 
@@ -20,14 +20,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from telephony.client import Client
-    from telephony.sandbox.server import Server, ServerThread
 
 
-class SandboxNotRunningError(TelephonyError, RuntimeError):
-    """The sandbox was asked for something it can only do while it runs."""
-
-
-class Sandbox:
+class Sandbox(FaultControls):
     """A Call Manager on this machine, with everybody it can call.
 
     ``port`` 0 lets the system choose; after the first `start` it stays the same, so that
@@ -95,6 +90,7 @@ class Sandbox:
             lookup_hold=min(lookup_hold, cm_hold),
             respond=respond,
         )
+        super().__init__(Faults())
         self._host = host
         self._port = port
         self._ssl_context = ssl_context
@@ -106,10 +102,8 @@ class Sandbox:
         )
         self._journal = Journal()
         self._dialplan = DialPlan(respond)
-        self._faults = Faults()
         # Guards starting and stopping.
         self._lock = threading.Lock()
-        self._running: ServerThread | None = None
 
     def start(self) -> Sandbox:
         """Listen, and return self; again while running: nothing. Raises OSError: port taken."""
@@ -300,101 +294,3 @@ class Sandbox:
         ``timeout`` is in real seconds; raises `WaitTimeoutError`.
         """
         return self._journal.wait(action, fields, timeout)
-
-    # Faults -----------------------------------------------------------------------------
-
-    def drop_connections(self) -> None:
-        """Reset every WebSocket's TCP connection now."""
-        self.run(self._server().registry.abort_all)
-
-    def silence(self, on: bool = True) -> None:
-        """Send nothing on the WebSockets any more, pongs included, and keep them open.
-
-        What would have been sent in the silence is lost. Whoever connects meanwhile waits.
-        """
-
-        running = self._running
-        if running is None:
-            self._faults.silent = on
-        else:
-            self.run(running.server.silence, on)
-
-    def refuse(
-        self,
-        reason: str,
-        *,
-        action: str | None = None,
-        times: int = 1,
-        form: str = "error",
-        status_code: int = 404,
-    ) -> None:
-        """Refuse the next registration or command, or the next with this ``action``.
-
-        ``form`` is ``"error"`` (``{"error": reason}``), ``"data"`` (``success`` false, with the
-        reason) or ``"status"`` (``status_code``, or for a registration another ``status``).
-        """
-        refusal = Refusal(reason, form, status_code)
-        self._disturb(self._faults.refuse, refusal, action, times)
-
-    def send(self, frame: dict[str, Any] | str, *, client_id: str | None = None) -> None:
-        """Send a frame, or text that need not be one, as it is to all clients or to one."""
-        self.run(self._server().registry.send, frame, client_id)
-
-    def fail_rebridge(self, reason: str = "join failed: timeout", *, times: int = 1) -> None:
-        """Let the next re-bridge fail to join: refused so, then ``agora_bridge_failed``."""
-        self._disturb(self._faults.fail_joins, reason, times)
-
-    def delay(self, seconds: float, action: str | None = None) -> None:
-        """Hold back every response, or those to ``action``, for real seconds; 0 ends it."""
-        self._disturb(self._faults.set_delay, seconds, action)
-
-    def duplicate(self, on: bool = True) -> None:
-        """Send every event twice."""
-        self._disturb(setattr, self._faults, "duplicate", on)
-
-    def reorder(self, seed: int | None = None, on: bool = True) -> None:
-        """Shuffle events that come within 50 ms of one another, the same way for one seed."""
-        self._disturb(self._faults.set_reorder, seed, on)
-
-    def clear_faults(self) -> None:
-        """Behave again: no silence, refusals, delays, duplicates, shuffling, failed joins."""
-        self.silence(False)
-        self._disturb(self._faults.clear)
-
-    def _disturb(self, step: Callable[..., None], *args: Any) -> None:
-        """Change the faults where they are read, or right here while nobody reads them."""
-        if self._running is None:
-            step(*args)
-        else:
-            self.run(step, *args)
-
-    # Threads ----------------------------------------------------------------------------
-
-    def run(self, step: Callable[..., Any], *args: Any) -> Any:
-        """Run ``step`` on the sandbox's thread, and return what it returns."""
-        running = self._running
-        if running is None:
-            raise SandboxNotRunningError("the sandbox does not run: use `with`, or start()")
-        if running.is_current():
-            return step(*args)
-        done: concurrent.futures.Future[Any] = concurrent.futures.Future()
-
-        def take() -> None:
-            try:
-                done.set_result(step(*args))
-            except BaseException as error:
-                done.set_exception(error)
-
-        try:
-            running.loop.call_soon_threadsafe(take)
-            return done.result(timeout=30)
-        except (RuntimeError, concurrent.futures.TimeoutError) as error:
-            if done.done():
-                raise
-            raise SandboxNotRunningError("the sandbox was stopped meanwhile") from error
-
-    def _server(self) -> Server:
-        running = self._running
-        if running is None:
-            raise SandboxNotRunningError("the sandbox does not run: use `with`, or start()")
-        return running.server

@@ -240,7 +240,7 @@ class Server:
                 raise Refused("unauthorized", 401)
             if not isinstance(client_id, str) or not client_id:
                 raise Refused("missing parameters: client_id", 500)
-            numbers = numbers_of(frame.get("subscribe_numbers", []), "subscribe_numbers")
+            numbers = numbers_of(frame.get("subscribe_numbers"), "subscribe_numbers")
         except Refused as refused:
             self._turn_away(connection, {"error": refused.reply.error, **echo})
             return

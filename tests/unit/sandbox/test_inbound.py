@@ -214,8 +214,10 @@ def test_subscribe_replaces(cm, phone):
     assert cm.incoming(to="+1100", from_="1").ended
     status = request(cm, "GET", "/v1/api/websocket-status")[1]
     assert ["1200", "1300"] == status["clients"][0]["subscribed_numbers"]
-    line.take("subscribe", numbers=[])
-    assert not cm.incoming(to="+1100", from_="1").ended
+    for everything in ([], None):
+        line.take("subscribe", numbers=everything)
+        assert not cm.incoming(to="+1100", from_="1").ended
+        line.take("subscribe", numbers=["+1200"])
     for wrong in ("+1100", [5], ["nobody"]):
         assert "numbers" in line.ask("subscribe", numbers=wrong)["error"]
 

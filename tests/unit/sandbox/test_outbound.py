@@ -117,7 +117,7 @@ def test_a_letter_number_is_invalid(cm, phone):
 
 def test_busy_can_ring_first(cm, phone):
     """A callee may decline while it rings."""
-    cm.script_dial("busy", ring=2)
+    cm.script_dial("busy", ring=2, delay=None)
     line = phone(cm)
     assert "Busy" == line.ask("outbound", **DIAL)["data"]["reason"]
     line.event("call_ringing")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from telephony.sandbox.clients import Registry
 from tests.unit.sandbox.phone import DIAL, PATIENCE, Phone, request
 
 PING, PONG = 0x9, 0xA
@@ -171,3 +172,18 @@ def test_a_peer_that_answers_is_not_dropped(sandbox, phone):
     for _ in range(30):
         line.wait_opcode(PING)
     line.take("subscribe", numbers=[])
+
+
+def test_a_replaced_connection_is_offered_nothing():
+    """From the moment it is replaced, not from the moment its socket is closed."""
+
+    class Line:
+        client_id = app_id = ""
+        numbers = ()
+
+    registry, old, new = Registry(), Line(), Line()
+    assert None is registry.register(old, "same", "app", ["1800"])
+    assert old is registry.register(new, "same", "app", [])
+    assert [new] == registry.eligible("app", "1800")
+    registry.remove(old)
+    assert new is registry.get("same")

@@ -6,6 +6,8 @@ import ast
 import builtins
 import pathlib
 import ssl
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -159,6 +161,19 @@ def test_without_aiohttp(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ImportError, match=r'pip install "agora-telephony\[sandbox\]"'):
         Sandbox()
+
+
+def test_importing_without_aiohttp():
+    """Importing the sandbox asks for nothing; only making one does."""
+    program = (
+        "import sys; sys.modules['aiohttp'] = None\n"
+        "from telephony.sandbox import Sandbox\n"
+        "try: Sandbox()\n"
+        "except ImportError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    expected = 'the sandbox needs aiohttp: pip install "agora-telephony[sandbox]"\n'
+    assert (expected, "") == (done.stdout, done.stderr)
 
 
 def test_tls(phone):
