@@ -1,0 +1,64 @@
+"""Events on their way to the callbacks that asked for them."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from typing import Any, Callable, ContextManager
+
+from telephony.call import Call
+from telephony.handlers import Callback, Handlers
+from telephony.protocol.events import CallIncoming, ErrorOccurred, Event
+from telephony.runtime.dispatcher import Dispatcher
+
+log = logging.getLogger("telephony")
+
+
+class Callbacks:
+    """Runs the callbacks that ``handlers`` names on the dispatcher's threads.
+
+    A call's events share a lane, so its callbacks run one at a time and in order; the
+    client's own events share another. ``decline`` is told of incoming calls nobody wanted.
+    """
+
+    def __init__(
+        self,
+        handlers: Handlers,
+        workers: int,
+        context: Callable[[], ContextManager[Any]] | None,
+        decline: Callable[[Call], None],
+    ) -> None:
+        self.handlers = handlers
+        self.dispatcher = Dispatcher(workers)
+        self._context = context or contextlib.nullcontext
+        self._decline = decline
+
+    def emit(self, event: Event) -> None:
+        """Hand *event* to its lane; runs on the reader's thread and never blocks."""
+        wanting = self.handlers.wanting(event)
+        call: Call | None = getattr(event, "call", None)
+        if isinstance(event, CallIncoming):
+            if wanting:
+                self.dispatcher.submit(call, lambda: self._offer(event, wanting))
+            else:
+                self._decline(event.call)
+        elif wanting:
+            self.dispatcher.submit(call, lambda: self._tell(event, wanting))
+
+    def _offer(self, event: CallIncoming, wanting: list[Callback]) -> None:
+        """Let the callbacks have an incoming call; one that none of them wants goes."""
+        results = self._tell(event, wanting)
+        if not event.call.claimed and not any(result is True for result in results):
+            self._decline(event.call)
+
+    def _tell(self, event: Event, wanting: list[Callback]) -> list[Any]:
+        results = []
+        for callback in wanting:
+            try:
+                with self._context():
+                    results.append(callback(event))
+            except (Exception, SystemExit) as error:
+                log.exception("a callback for %s failed", event.name)
+                if not isinstance(event, ErrorOccurred):  # its own failures would go round
+                    self.emit(ErrorOccurred(error=error))
+        return results
