@@ -330,6 +330,26 @@ class TestEnds:
         assert isinstance(down, ConnectionDown)
         assert not down.nothing_sent
 
+    def test_nothing_is_closed_under_a_poll(self, serve, monkeypatch):
+        """A descriptor that a thread polls stays open until that thread left."""
+        transport, _ = serve(echo)
+        inside, leave = threading.Event(), threading.Event()
+
+        def poll(*args):
+            inside.set()
+            assert leave.wait(PATIENCE)
+            return False
+
+        monkeypatch.setattr("telephony.runtime.descriptor._poll", poll)
+        reader = background(lambda: transport.receive(None))
+        assert inside.wait(PATIENCE)
+        sock = transport._stream._descriptor.sock
+        transport.abort()
+        assert sock.fileno() >= 0
+        leave.set()
+        assert isinstance(reader.join(), ConnectionDown)
+        assert -1 == sock.fileno()
+
     def test_abort_holds_when_the_lock_is_held(self, serve):
         """Whoever holds the lock meanwhile does the work: abort() itself never waits."""
         transport, _ = serve(echo)

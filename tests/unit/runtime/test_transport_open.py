@@ -336,6 +336,23 @@ class TestReaching:
             "(name or service not known)"
         ) == str(error)
 
+    def test_slow_name(self, monkeypatch):
+        """The end of a look-up wakes who waits for it: no deadline has to pass."""
+        with Server(echo) as server:
+            transport = Transport("ws://slow.example/", TransportOptions())
+            answer = resolve._lookup("127.0.0.1", server.port)
+
+            def look(host, port):
+                while not transport._stream._descriptor._waiting:
+                    threading.Event().wait(0.001)
+                return answer
+
+            monkeypatch.setattr(resolve, "_lookup", look)
+            started = time.monotonic()
+            transport.open(Deadline(PATIENCE))
+            assert time.monotonic() - started < PATIENCE / 2
+            transport.close()
+
     def test_name_with_several_addresses(self, monkeypatch):
         """They are tried in turn: the first refuses, the second answers."""
         dead = unused_port()
