@@ -98,12 +98,11 @@ def test_rebridge_cannot_join(cm, phone):
     line.event("agora_bridge_start", channel="support")
 
 
-def test_rebridge_refusals(sandbox, phone):
+def test_rebridge_refusals(cm, phone, monkeypatch):
     """A re-bridge must know where the call is, and there is one at a time."""
-    cm = sandbox(time_scale=4.0)
-    cm.script_dial(ring=0)
     line = phone(cm)
     call_id = line.bridged_call()
+    monkeypatch.setattr("telephony.sandbox.audio.JOIN", 50.0)
     for wrong in ({"current_channel": "x"}, {"current_uid": "x"}):
         refusal = line.ask("rebridge", callid=call_id, **{**MOVE, **wrong})
         assert "current channel/uid mismatch" == refusal["error"]
@@ -115,12 +114,11 @@ def test_rebridge_refusals(sandbox, phone):
     assert {"success": True} == line.response(moving)["data"]
 
 
-def test_hung_up_while_it_moves(sandbox, phone):
+def test_hung_up_while_it_moves(cm, phone, monkeypatch):
     """A call that ends while it is between channels answers its re-bridge too."""
-    cm = sandbox(time_scale=4.0)
-    cm.script_dial(ring=0)
     line = phone(cm)
     call_id = line.bridged_call()
+    monkeypatch.setattr("telephony.sandbox.audio.JOIN", 1e6)
     moving = line.command("rebridge", callid=call_id, **MOVE)
     line.event("agora_bridge_end")
     cm.peer(call_id).hang_up()
@@ -135,11 +133,21 @@ def test_transfer(cm, phone, leg):
     call_id = line.bridged_call()
     more = {"leg": leg} if leg else {}
     line.take("transfer", callid=call_id, destination="+1777", **more)
-    peer = cm.peer(call_id)
-    assert ("+1777", False) == (peer.transferred_to, peer.ended)
+    assert "+1777" == cm.peer(call_id).transferred_to
     line.event("agora_bridge_end")
     hangup = line.event("call_hangup")
     assert ("BLIND_TRANSFER", "recv_bye") == (hangup["hangup_cause"], hangup["sip_disposition"])
+
+
+def test_a_transferred_call_stays_a_moment(cm, phone, monkeypatch):
+    """Until the far end leaves, the call is up, and can be ended by us."""
+    monkeypatch.setattr("telephony.sandbox.switch.TRANSFER", 1e6)
+    line = phone(cm)
+    call_id = line.bridged_call()
+    line.take("transfer", callid=call_id, destination="+1777")
+    assert "bridged" == cm.peer(call_id).state
+    line.take("endcall", callid=call_id)
+    assert "NORMAL_CLEARING" == line.event("call_hangup")["hangup_cause"]
 
 
 def test_transfer_of_no_leg(cm, phone):

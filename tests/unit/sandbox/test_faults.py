@@ -56,7 +56,7 @@ def test_connecting_in_the_silence(cm, phone):
 
 
 def test_silence_before_the_start(sandbox):
-    """A sandbox can start silent, and stop so."""
+    """A sandbox can start silent; whoever waits for it to speak is let go when it stops."""
     cm = sandbox()
     cm.stop()
     cm.silence()
@@ -69,7 +69,9 @@ def test_silence_before_the_start(sandbox):
         )
         with pytest.raises(TimeoutError):
             line.recv(1)
-    cm.stop()
+        cm.stop()
+        line.settimeout(PATIENCE)
+        assert b"HTTP/1.1 503" == line.recv(12)
 
 
 def test_a_close_in_the_silence(cm):

@@ -65,8 +65,8 @@ def test_the_clock(sandbox, phone):
     ringing = time.monotonic() - began
     line.response(request_id)
     answered = time.monotonic() - began
-    assert 0.09 < ringing < 0.19
-    assert 0.19 < answered < 0.9
+    assert 0.09 < ringing < answered
+    assert 0.19 < answered < 5
 
 
 @pytest.mark.parametrize(

@@ -105,9 +105,9 @@ def test_register_comes_in_time(sandbox, phone):
 
 def test_who_registered_in_time_stays(sandbox, phone):
     """The time to register ends with the registration."""
-    line = phone(sandbox(register_timeout=0.05))
+    line = phone(sandbox(register_timeout=0.3))
     with pytest.raises(TimeoutError):
-        line.frame(timeout=0.2)
+        line.frame(timeout=0.4)
     line.take("subscribe", numbers=[])
 
 
@@ -167,9 +167,9 @@ def test_a_silent_peer_is_dropped(sandbox):
 
 def test_a_peer_that_answers_is_not_dropped(sandbox, phone):
     """Pongs are life enough."""
-    cm = sandbox(ping_interval=0.02, ping_timeout=0.2)
+    cm = sandbox(ping_interval=0.02, ping_timeout=0.5)
     line = phone(cm)
-    for _ in range(30):
+    for _ in range(40):
         line.wait_opcode(PING)
     line.take("subscribe", numbers=[])
 
