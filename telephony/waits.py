@@ -118,7 +118,7 @@ class AwaitedCall(TrackedCall):
                 waiter.woken.clear()
                 place, info = self.place, self.info
                 remaining = deadline.remaining()
-                if place is Place.GONE:
+                if place is Place.GONE and not info.active:  # the place changes first
                     if info.state is not CallState.HANGUP and self._client_closed():
                         raise ClientClosedError("the client was closed: how the call ended is lost")
                     return info
