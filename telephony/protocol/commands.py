@@ -17,6 +17,9 @@ from telephony.errors import InvalidArgumentError
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _DIGITS = re.compile(r"[0-9*#]+")
 
+#: The longest time that can be asked for: threads cannot wait much longer.
+MOST_SECONDS = 1e9
+
 # --- checks, shared with the client's other arguments ------------------------------------
 
 
@@ -35,9 +38,11 @@ def checked_seconds(name: str, value: object, *, zero: bool = False) -> float:
     """*value* if it is a finite number of seconds above zero (or zero too, if *zero*)."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InvalidArgumentError(f"{name} must be a number of seconds, not {value!r}")
-    if not (value >= 0 if zero else value > 0) or value == float("inf"):
+    if not (value >= 0 if zero else value > 0):  # false for NaN too
         least = "0 or more" if zero else "more than 0"
         raise InvalidArgumentError(f"{name} must be {least} seconds, not {value!r}")
+    if value > MOST_SECONDS:
+        raise InvalidArgumentError(f"{name} must be at most {MOST_SECONDS:g} seconds")
     return value
 
 
@@ -63,6 +68,8 @@ def _optional(check: _Check) -> _Check:
 def _word(name: str, value: object) -> str:
     """Text, or a whole number written as text (uid, audio scenario)."""
     if isinstance(value, int) and not isinstance(value, bool):
+        if abs(value) >= 1 << 64:
+            raise InvalidArgumentError(f"{name} must be a number of at most 64 bits")
         value = str(value)
     return checked_text(name, value)
 
@@ -95,7 +102,7 @@ def _sdk_options(name: str, value: object) -> str:
     """A JSON string; a dict is written as one."""
     if isinstance(value, Mapping):
         try:
-            return json.dumps(value)
+            return json.dumps(value, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise InvalidArgumentError(f"{name} cannot be written as JSON: {error}") from None
     return checked_text(name, value)

@@ -93,14 +93,15 @@ def integer_of(value: object) -> int | None:
 
 def flag_of(value: object) -> bool:
     """A wire value as a bool; the words ``true`` and ``1`` count as true."""
-    return value is True or (isinstance(value, (str, int)) and str(value).lower() in ("true", "1"))
+    return text_of(value).lower() in ("true", "1") if not isinstance(value, bool) else value
 
 
 def headers_of(value: object) -> dict[str, str]:
     """An object of strings; whatever in it is not text is left out."""
     if not isinstance(value, dict):
         return {}
-    return {str(key): text_of(item) for key, item in value.items()}
+    texts = {str(key): text_of(item) for key, item in value.items()}
+    return {key: text for key, text in texts.items() if text or value[key] == ""}
 
 
 def digits_of(number: str) -> str:
