@@ -137,6 +137,16 @@ class Phone:
         self.pending = [frame for frame in self.pending if "event" not in frame]
         return events
 
+    def hears_nothing(self, seconds: float) -> bool:
+        """Return whether nothing comes for so long; what came before is forgotten."""
+        self.events_until_now()
+        self.pending.clear()
+        try:
+            self.frame(seconds)
+        except TimeoutError:
+            return True
+        return False
+
     def wait_closed(self) -> None:
         """Read until the other side is gone."""
         try:

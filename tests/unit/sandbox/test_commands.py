@@ -150,6 +150,25 @@ def test_a_transferred_call_stays_a_moment(cm, phone, monkeypatch):
     assert "NORMAL_CLEARING" == line.event("call_hangup")["hangup_cause"]
 
 
+def test_a_second_transfer_replaces_the_first(cm, phone, monkeypatch):
+    """The far end leaves once, for where it was sent last."""
+    line = phone(cm)
+    call_id = line.bridged_call()
+    for seconds, destination in ((30.0, "+1777"), (1e6, "+1888")):
+        monkeypatch.setattr("telephony.sandbox.switch.TRANSFER", seconds)
+        line.take("transfer", callid=call_id, destination=destination)
+    assert line.hears_nothing(0.4)
+    assert "+1888" == cm.peer(call_id).transferred_to
+
+
+def test_unbridged_before_it_joined(cm, phone, monkeypatch):
+    """Audio that is on its way to the channel does not get there after an unbridge."""
+    monkeypatch.setattr("telephony.sandbox.audio.JOIN", 30.0)
+    line = phone(cm)
+    line.take("unbridge", callid=line.dial())
+    assert line.hears_nothing(0.4)
+
+
 def test_transfer_of_no_leg(cm, phone):
     """There are only two legs."""
     line = phone(cm)

@@ -52,6 +52,7 @@ def test_unauthorized(sandbox):
     for token in (None, "", "Basic wrong", "Basic b"):
         answer = request(cm, "POST", "/v1/api/pstn", body, token)
         assert (401, {"error": "unauthorized"}) == answer
+    assert 401 == pstn(cm, "endcall", auth="Basic wrong", callid="x")[0]
     assert 401 == pstn(cm, "outbound", **DIAL, appid="app-c")[0]
     assert 401 == pstn(cm, "outbound", **DIAL, appid="MULTI")[0]
     call_id = pstn(cm, "outbound", **DIAL, appid="app-a")[1]["callid"]

@@ -150,6 +150,17 @@ def test_hold_ends(sandbox, phone):
     assert "callid not found" == line.ask("accept", callid=caller.call_id, **JOIN)["error"]
 
 
+def test_an_accepted_call_is_not_held(sandbox, phone):
+    """The hold is for calls that nobody has accepted."""
+    cm = sandbox(lookup_hold=50)
+    line = phone(cm)
+    caller = cm.incoming(to=DID, from_="+1555")
+    line.take("accept", callid=caller.call_id, **JOIN)
+    line.event("agora_bridge_start")
+    assert line.hears_nothing(0.6)
+    assert caller.ended is False
+
+
 def test_cm_hold_bounds_the_lookup(sandbox, phone):
     """The CM holds no call longer than its own limit, and a call may have its own."""
     cm = sandbox(lookup_hold=1e6, cm_hold=3)

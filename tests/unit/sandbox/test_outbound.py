@@ -192,9 +192,20 @@ def test_ended_while_it_rings(cm, phone):
     line.take("endcall", callid=call_id)
     hangup = line.event("call_hangup", callid=call_id)
     assert [] == [frame for frame in line.pending if "request_id" in frame]
+    assert [] == [frame for frame in line.pending if frame["event"] == "agora_bridge_end"]
     assert "ORIGINATOR_CANCEL" == hangup["hangup_cause"]
     data = {"success": False, "reason": "Originator Cancel"}
     assert data == line.response(request_id)["data"]
+
+
+def test_who_has_hung_up_is_not_called_back(cm, phone):
+    """Nothing happens any more to a call that has ended."""
+    cm.script_dial(ring=30)
+    line = phone(cm)
+    line.command("outbound", **DIAL)
+    line.event("call_ringing")
+    line.take("endcall", callid=cm.calls[0].call_id)
+    assert line.hears_nothing(0.4)
 
 
 def test_ended_while_it_rings_with_an_early_response(cm, phone):

@@ -245,6 +245,11 @@ def test_many_threads(cm, phone):
         assert 200 == len(line.events_until_now())
 
 
+def test_on_its_own_thread(cm):
+    """What runs on the sandbox's thread may ask the sandbox, too."""
+    assert [] == cm.run(lambda: cm.calls)
+
+
 def test_ended_calls_are_forgotten_at_last(cm, monkeypatch):
     """A sandbox that runs for weeks keeps the newest ended calls only."""
     switch = cm._server().switch
