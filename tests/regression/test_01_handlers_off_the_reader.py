@@ -229,3 +229,50 @@ def test_no_callback_on_the_reader(connected):
     assert names.next().startswith("telephony-callback-")
     settled(client, line)
     assert ["call_answered"] == story.of("call-1")
+
+
+def test_a_filter_that_cannot_be_compared(connected):
+    """A filter's value is the user's: whatever its comparison does, the reader lives on."""
+
+    class Odd:
+        def __eq__(self, other):
+            raise RuntimeError("compares with nothing")
+
+    client, line = connected()
+    answered(client, line)
+    digits = Recorded()
+    client.on(DtmfReceived, lambda event: None, digits=Odd())
+    client.on(DtmfReceived, digits)
+    line.event("dtmf_received", "call-1", digits="1")
+    assert "1" == digits.next().digits
+    synced(client, line)
+    assert client.connected and 0 == client.health().reconnects
+
+
+def test_a_context_around_every_callback(connected):
+    """``callback_context`` is entered around each; one that fails is told like a callback."""
+    entered = Recorded()
+
+    class Context:
+        def __enter__(self):
+            entered("in")
+            if not entered_well:
+                raise RuntimeError("no context")
+
+        def __exit__(self, *_):
+            entered("out")
+
+    entered_well = True
+    client, line = connected(callback_context=Context)
+    answered(client, line)
+    digits = Recorded()
+    client.on(DtmfReceived, digits)
+    line.event("dtmf_received", "call-1", digits="1")
+    assert ["in", "out"] == [entered.next(), entered.next()]
+    entered_well = False
+    line.event("dtmf_received", "call-1", digits="2")
+    assert "in" == entered.next()
+    entered_well = True
+    line.event("dtmf_received", "call-1", digits="3")
+    assert ["1", "3"] == [digits.next().digits, digits.next().digits]
+    assert client.connected

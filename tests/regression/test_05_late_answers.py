@@ -375,3 +375,98 @@ def test_a_refused_dial_after_its_call_had_ended(cm, client):
     assert [] == client.calls()
     client.close(drain=SECONDS)
     assert ["CALL_REJECTED"] == [event.hangup_cause for event in story.named("call_hangup")]
+
+
+@pytest.mark.parametrize("policy", ["hangup", "keep"])
+def test_an_orphans_event_while_the_next_dial_is_under_way(connected, again, policy):
+    """It fits both until the new dial has its id; then it can only be the orphan's."""
+    client, line = connected(orphan_policy=policy, reconnect=QUICK)
+    orphans = Recorded()
+    client.on(CallOrphaned, orphans)
+    dialling = Running(client.dial, **DIAL)
+    line.receive("outbound")
+    line.drop()
+    with pytest.raises(ConnectionLostError):
+        dialling.result()
+    line = again(client)
+    dialling = Running(client.dial, **DIAL)
+    command = line.receive("outbound")
+    line.event("call_answered", "call-1", **ROUTE)
+    line.answer(command, callid="call-2")
+    call = dialling.result()
+    assert "call-2" == call.call_id
+    line.event("agora_bridge_start", "call-1", **ROUTE)
+    assert "call-1" == orphans.next().call.call_id
+    if policy == "hangup":
+        ending = line.receive("endcall")
+        assert "call-1" == ending["callid"]
+        line.answer(ending)
+        synced(client, line)
+        assert [call] == client.calls()
+    else:
+        assert {"call-1", "call-2"} == {each.call_id for each in client.calls()}
+
+
+def interrupting(line, action):
+    """Press Ctrl-C once the command of this action has arrived."""
+
+    def interrupt():
+        command = line.receive(action)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        return command
+
+    return Running(interrupt)
+
+
+def test_ctrl_c_during_a_hangup(connected):
+    """It comes through, and the answer, when it comes, still ends the call here."""
+    client, line = connected()
+    call = answered(client, line)
+    interrupted = interrupting(line, "endcall")
+    with pytest.raises(KeyboardInterrupt):
+        call.hangup()
+    assert 0 == client.health().in_flight
+    line.answer(interrupted.result())
+    synced(client, line)
+    assert ([], "hangup") == (client.calls(), call.state)
+
+
+def test_ctrl_c_in_the_block_of_a_call(connected):
+    """The call is hung up on the way out."""
+    client, line = connected()
+    call = answered(client, line)
+
+    def far_end():
+        command = line.receive("ask")
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        line.answer(line.receive("endcall"))
+        line.event("call_hangup", "call-1", hangup_cause="NORMAL_CLEARING")
+        return command
+
+    running = Running(far_end)
+    with pytest.raises(KeyboardInterrupt):
+        with call:
+            client.command("ask")
+    running.result()
+    assert "NORMAL_CLEARING" == call.hangup_cause
+
+
+def test_ctrl_c_during_a_connect(scripted):
+    """Nothing is left of the attempt, and the next one works."""
+    client = scripted.client()
+
+    def interrupt():
+        line = scripted.line()
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        return line
+
+    running = Running(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        client.connect()
+    assert running.result().closed.wait(SECONDS)
+    assert "idle" == client.state
+    connecting = Running(client.connect)
+    scripted.line().greet()
+    connecting.result()
+    assert client.connected
+    client.close()
