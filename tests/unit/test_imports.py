@@ -1,0 +1,172 @@
+"""The storeys of the house: who may import whom, read from the source."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+import telephony
+
+ROOT = Path(telephony.__file__).parent
+MODULES = {
+    ".".join(("telephony", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(
+        ".__init__"
+    ): path
+    for path in sorted(ROOT.rglob("*.py"))
+}
+
+#: What is above the core; the core never imports it.
+SATELLITES = {"cli", "__main__", "sandbox", "testing", "contrib"}
+STOREYS = ["_version", "errors", "protocol", "runtime", None, "client", "telephony"]
+CORE_MAY_USE = {"telephony", "attrs", "attr", "websocket", *sys.stdlib_module_names}
+
+
+def is_type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+
+
+def imports(path: Path, module: str) -> set[str]:
+    """The modules that *path* imports when it runs; names from a package count as modules."""
+    found: set[str] = set()
+
+    def visit(node: ast.AST) -> None:
+        if is_type_checking(node):
+            for other in node.orelse:  # type: ignore[attr-defined]
+                visit(other)
+            return
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+                parts = package.split(".")
+                parts = parts[: len(parts) - node.level + 1]
+                base = ".".join([*parts, *filter(None, [base])])
+            for alias in node.names:
+                name = f"{base}.{alias.name}"
+                found.add(name if name in MODULES else base)
+        for child in ast.iter_child_nodes(node):
+            visit(child)
+
+    visit(ast.parse(path.read_text(encoding="utf-8")))
+    return found
+
+
+IMPORTS = {module: imports(path, module) for module, path in MODULES.items()}
+
+
+def part(module: str) -> str:
+    """The part of the package a module belongs to: ``protocol``, ``client`` …"""
+    return module.split(".")[1] if "." in module else module
+
+
+def storey(module: str) -> int:
+    """How high up; the modules between runtime and client share one storey."""
+    name = part(module)
+    return STOREYS.index(name if name in STOREYS else None)
+
+
+def own(module: str) -> set[str]:
+    return {name for name in IMPORTS[module] if name.split(".")[0] == "telephony"}
+
+
+def top_level(module: str) -> set[str]:
+    return {name.split(".")[0] for name in IMPORTS[module]}
+
+
+#: What the command line is made of; it is reached through ``cli`` only.
+def command_line() -> set[str]:
+    found, ahead = set(), {"telephony.cli"} & set(MODULES)
+    core = reached("telephony")
+    while ahead:
+        module = ahead.pop()
+        found.add(module)
+        ahead |= {name for name in own(module) if name not in core | found}
+    return {name for name in found if part(name) not in ("sandbox", "testing", "contrib")}
+
+
+def reached(module: str) -> set[str]:
+    """*module* and all that comes in with it."""
+    found: set[str] = set()
+    ahead = {module}
+    while ahead:
+        name = ahead.pop()
+        found.add(name)
+        ahead |= (own(name) & set(MODULES)) - found
+    return found
+
+
+CORE = sorted(reached("telephony"))
+
+
+def test_the_house_was_found():
+    """The parts that design.md names are there, and their imports were read."""
+    expected = {"errors", "protocol", "runtime", "call", "handlers", "config", "client", "sandbox"}
+    assert set() == expected - {part(module) for module in MODULES}
+    assert "telephony.errors" in IMPORTS["telephony.protocol.session"]
+    assert "threading" in IMPORTS["telephony.runtime.dispatcher"]
+
+
+def test_imports_for_type_checkers_do_not_count():
+    """``errors`` names Call for them only."""
+    assert "telephony.call" not in IMPORTS["telephony.errors"]
+
+
+@pytest.mark.parametrize("module", CORE)
+def test_arrows_only_downward(module):
+    """errors < protocol < runtime < call, handlers, config < client."""
+    above = {name for name in own(module) if storey(name) > storey(module)}
+    assert set() == above
+    if part(module) == "client":
+        assert "telephony" not in own(module)
+
+
+@pytest.mark.parametrize("module", CORE)
+def test_the_core_imports_no_satellite(module):
+    """What comes in with ``import telephony`` knows nothing of what is built on it."""
+    assert part(module) not in SATELLITES
+    assert set() == {part(name) for name in own(module)} & SATELLITES
+
+
+@pytest.mark.parametrize("module", CORE)
+def test_the_core_needs_no_optional_package(module):
+    """websocket-client, attrs and the standard library."""
+    assert set() == top_level(module) - CORE_MAY_USE
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if part(m) == "protocol"])
+def test_the_protocol_is_pure(module):
+    """No socket, no thread, no clock, no logging, and nothing from outside but attrs."""
+    forbidden = {"socket", "ssl", "select", "selectors", "threading", "queue", "asyncio", "time",
+                 "logging", "websocket", "os", "random", "subprocess", "signal"}
+    assert set() == top_level(module) & forbidden
+    source = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    calls = {ast.unparse(n.func) for n in ast.walk(source) if isinstance(n, ast.Call)}
+    assert set() == calls & {"datetime.now", "datetime.utcnow", "date.today", "open", "print"}
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if part(m) == "errors"])
+def test_errors_stand_on_nothing(module):
+    """They are below everything."""
+    assert set() == own(module)
+
+
+def test_one_file_knows_the_websocket_library():
+    """Foreign errors are mapped in runtime, and nowhere else is the library known."""
+    users = {part(module) for module in MODULES if "websocket" in top_level(module)}
+    assert {"runtime"} == users
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if part(m) == "sandbox"])
+def test_the_sandbox_has_its_own_reading_of_the_wire(module):
+    """A key misspelt on one side must not agree with itself."""
+    assert set() == {part(name) for name in own(module)} & {"protocol", "runtime"}
+
+
+def test_the_command_line_is_not_in_the_core():
+    """It is a satellite, with all it is made of."""
+    assert set() == command_line() & set(CORE)
