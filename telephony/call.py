@@ -288,6 +288,9 @@ class Call(AwaitedCall):
     def _client_closed(self) -> bool:
         return self._client.closed
 
+    def _check_process(self) -> None:
+        self._client.check_process()
+
     def _hang_up_surely(self) -> None:
         deadline = Deadline(self._client.options.command_timeout)
         while True:

@@ -57,7 +57,7 @@ class Callbacks:
             try:
                 with self._context():
                     results.append(callback(event))
-            except (Exception, SystemExit) as error:
+            except BaseException as error:  # a worker must outlive whatever a callback raises
                 log.exception("a callback for %s failed", event.name)
                 if not isinstance(event, ErrorOccurred):  # its own failures would go round
                     self.emit(ErrorOccurred(error=error))

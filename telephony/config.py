@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 import secrets
@@ -17,6 +16,7 @@ from telephony.errors import InvalidArgumentError
 from telephony.protocol.commands import checked_numbers, checked_seconds, checked_text
 from telephony.runtime.backoff import Backoff
 from telephony.runtime.connection import ConnectionOptions
+from telephony.runtime.handshake import is_loopback
 from telephony.runtime.transport import TransportOptions
 
 PATH = "/v1/ws/events"
@@ -48,7 +48,7 @@ def checked_url(url: object, *, allow_insecure: bool) -> str:
         raise InvalidArgumentError("url must not hold credentials: pass auth_token instead")
     if parts.fragment:
         raise InvalidArgumentError("url must not have a #fragment")
-    if parts.scheme == "ws" and not allow_insecure and not _is_loopback(host):
+    if parts.scheme == "ws" and not allow_insecure and not is_loopback(host):
         raise InvalidArgumentError(
             f"url is cleartext (ws://) to {host}, which is not this machine: use wss://, "
             "or pass allow_insecure=True to send the credentials in the clear"
@@ -56,15 +56,6 @@ def checked_url(url: object, *, allow_insecure: bool) -> str:
     path = PATH if parts.path in ("", "/") else parts.path
     query = f"?{parts.query}" if parts.query else ""
     return f"{parts.scheme}://{parts.netloc}{path}{query}"
-
-
-def _is_loopback(host: str) -> bool:
-    if host.rstrip(".").lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def made_up_client_id() -> str:

@@ -21,11 +21,18 @@ class CallControl:
     given, else the client's). They raise ``InvalidArgumentError`` before anything is sent,
     ``NotSentError`` if nothing was, ``CommandRefusedError`` if the CM says no, and
     ``OutcomeUnknownError`` if no answer came. Nothing is ever sent twice.
+
+    ``call_id`` may be a ``Call`` too. ``app_id`` is needed by a client made for MULTI where
+    the call is not one it knows: it is sent as given, else as the call's, else the client's.
     """
 
     options: Options
     _session: Session[Call]
     _connection: Connection[Call]
+
+    def check_process(self) -> None:
+        """Raise ``ForkedClientError`` in a child of the process that the client connected in."""
+        self._connection.check_process()
 
     def call(self, call_id: str) -> Call | None:
         """The tracked call with this id, or None."""
@@ -128,11 +135,16 @@ class CallControl:
         self._execute(command, call, command_timeout)
 
     def reject(
-        self, call_id: str | Call, reason: str = "", *, command_timeout: float | None = None
+        self,
+        call_id: str | Call,
+        reason: str = "",
+        *,
+        app_id: str | None = None,
+        command_timeout: float | None = None,
     ) -> None:
         """Refuse an incoming call; its gateway answers the caller 404."""
         name, call = self._resolve(call_id)
-        app = self._app_id(None, call)
+        app = self._app_id(app_id, call)
         command = commands.Reject(call_id=name, app_id=app, reason=reason)
         self._claim(call)
         self._execute(command, call, command_timeout)
@@ -142,6 +154,7 @@ class CallControl:
         call_id: str | Call,
         *,
         direction: str | None = None,
+        app_id: str | None = None,
         command_timeout: float | None = None,
     ) -> None:
         """End a call: ``endcall`` on the wire for those that were dialled, else ``hangup``.
@@ -155,23 +168,31 @@ class CallControl:
                 f"direction must be inbound, outbound or outbound_sip, not {direction!r}"
             )
         name, call = self._resolve(call_id)
-        self._execute(self._hang_up(call or name, direction), call, command_timeout)
+        command = self._hang_up(call or name, direction, app_id)
+        self._execute(command, call, command_timeout)
 
-    def _hang_up(self, call: Call | str, direction: str | None = None) -> commands.CallCommand:
+    def _hang_up(
+        self, call: Call | str, direction: str | None = None, app_id: str | None = None
+    ) -> commands.CallCommand:
         if isinstance(call, Call):
-            app = self._app_id(None, call)
+            app = self._app_id(app_id, call)
             return commands.hang_up(call.call_id, direction or call.direction, app)
-        return commands.hang_up(call, direction or "", self._app_id(None, None))
+        return commands.hang_up(call, direction or "", self._app_id(app_id, None))
 
     def send_dtmf(
-        self, call_id: str | Call, digits: str, *, command_timeout: float | None = None
+        self,
+        call_id: str | Call,
+        digits: str,
+        *,
+        app_id: str | None = None,
+        command_timeout: float | None = None,
     ) -> None:
         """Send *digits* (``0-9 * #``) to the far end.
 
         The CM echoes them as ``DtmfReceived`` events with ``echo`` true.
         """
         name, call = self._resolve(call_id)
-        app = self._app_id(None, call)
+        app = self._app_id(app_id, call)
         command = commands.SendDtmf(call_id=name, app_id=app, digits=digits)
         self._execute(command, call, command_timeout)
 
@@ -203,10 +224,16 @@ class CallControl:
         )
         self._execute(command, call, command_timeout)
 
-    def unbridge(self, call_id: str | Call, *, command_timeout: float | None = None) -> None:
+    def unbridge(
+        self,
+        call_id: str | Call,
+        *,
+        app_id: str | None = None,
+        command_timeout: float | None = None,
+    ) -> None:
         """Take the call's audio out of its channel; the SIP leg stays up."""
         name, call = self._resolve(call_id)
-        command = commands.Unbridge(call_id=name, app_id=self._app_id(None, call))
+        command = commands.Unbridge(call_id=name, app_id=self._app_id(app_id, call))
         self._execute(command, call, command_timeout)
 
     def rebridge(
@@ -256,6 +283,7 @@ class CallControl:
         destination: str,
         leg: str | None = None,
         *,
+        app_id: str | None = None,
         command_timeout: float | None = None,
     ) -> None:
         """Hand a leg of the call (``A`` or ``B``; None: the CM's default) to *destination*.
@@ -263,7 +291,7 @@ class CallControl:
         On the SIP side that is a REFER.
         """
         name, call = self._resolve(call_id)
-        app = self._app_id(None, call)
+        app = self._app_id(app_id, call)
         command = commands.Transfer(call_id=name, app_id=app, destination=destination, leg=leg)
         self._execute(command, call, command_timeout)
 

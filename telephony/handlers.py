@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping
 
@@ -27,9 +28,11 @@ from telephony.protocol.wire import digits_of
 if TYPE_CHECKING:
     from telephony.call import Call
 
+log = logging.getLogger("telephony")
+
 Callback = Callable[..., Any]
 
-_CALL_FIELDS = frozenset(field.name for field in attrs.fields(CallInfo))
+_CALL_FIELDS = frozenset(field.alias for field in attrs.fields(CallInfo))
 _NUMBERS = frozenset({"to", "from_"})
 
 
@@ -123,7 +126,11 @@ class Registration:
     def wants(self, event: Event) -> bool:
         if not isinstance(event, self.event_type):
             return False
-        return all(_fits(event, name, value) for name, value in self.match)
+        try:
+            return all(_fits(event, name, value) for name, value in self.match)
+        except Exception:  # a value of the user's that cannot be compared
+            log.exception("a filter of a callback for %s failed", event.name)
+            return False
 
 
 def _fits(event: Event, name: str, wanted: Any) -> bool:

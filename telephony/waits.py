@@ -53,6 +53,10 @@ class AwaitedCall(TrackedCall):
         """Whether the client that tracks the call was closed."""
         raise NotImplementedError
 
+    def _check_process(self) -> None:
+        """Raise ``ForkedClientError`` in a child process, where no event ever comes."""
+        raise NotImplementedError
+
     def wait_answered(self, timeout: float | None = None) -> CallInfo:
         """Block until the remote party has picked up; see ``wait_for``. Bridged counts too."""
         return self.wait_for(lambda info: info.state in UP, timeout, _what="answered")
@@ -102,6 +106,7 @@ class AwaitedCall(TrackedCall):
                         return info
                 if not up:
                     self._check_up(_what)
+                self._check_process()
                 if not waiter.woken.wait(deadline.remaining()) and not waiter.infos:
                     raise self._too_long(f"was not {_what}", timeout)
 
@@ -127,6 +132,7 @@ class AwaitedCall(TrackedCall):
                     if patience == 0.0:
                         return info
                     remaining = patience if remaining is None else min(patience, remaining)
+                self._check_process()
                 if not waiter.woken.wait(remaining) and deadline.expired:
                     raise self._too_long("did not end", timeout)
 
@@ -177,6 +183,7 @@ class AwaitedCall(TrackedCall):
                     gap = Deadline(inter_digit)
                 if not up:
                     self._check_up("finished with its digits", "".join(taken))
+                self._check_process()
                 waits = [w for w in (deadline.remaining(), gap.remaining()) if w is not None]
                 if not waiter.woken.wait(min(waits) if waits else None):
                     if self._digits:
@@ -196,10 +203,10 @@ class AwaitedCall(TrackedCall):
             return
         if info.state is not CallState.HANGUP and self._client_closed():
             raise ClientClosedError(f"the client was closed before the call was {what}")
-        name = info.call_id or info.to
-        why = f"({info.hangup_cause})" if info.hangup_cause else f"(it was {info.state})"
+        how = "ended" if info.state is CallState.HANGUP else "was let go of"
+        why = f" ({info.hangup_cause})" if info.hangup_cause else ""
         raise CallEndedError(
-            f"call {name} ended {why} before it was {what}",
+            f"call {info.call_id or info.to} {how}{why} before it was {what}",
             call=cast("Call", self),
             cause=info.hangup_cause,
             digits=digits,

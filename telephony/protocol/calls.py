@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, Mapping
 
 import attrs
@@ -23,7 +24,8 @@ ECHO_SECONDS = 10.0
 #: Digits whose echo is awaited are remembered up to so many.
 ECHO_MOST = 10_000
 
-_NO_HEADERS: Mapping[str, str] = {}
+#: The App ID of a client that serves several; no call has it.
+MULTI = "MULTI"
 
 
 @attrs.frozen(kw_only=True)
@@ -52,9 +54,15 @@ class CallInfo:
     duration: int | None = None
     billsec: int | None = None
     sip_disposition: str | None = None
-    sip_headers: Mapping[str, str] = attrs.field(default=_NO_HEADERS, repr=False)
+    # pairs, so that a snapshot can be hashed and pickled, and is nobody's to change
+    _sip_headers: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
     stale: bool = False
     active: bool = True
+
+    @property
+    def sip_headers(self) -> Mapping[str, str]:
+        """The SIP headers of the call, read-only."""
+        return MappingProxyType(dict(self._sip_headers))
 
 
 class Place(Enum):
@@ -82,6 +90,7 @@ class TrackedCall:
         "failure",  # reason, if the last bridge event was a failure
         "routes",  # the keys under which the table finds the call
         "deadline",  # when the table lets go of the call where it now is, or None
+        "accepted",  # the CM took our accept (or a bridge)
         "held_until",  # when an incoming call that nobody accepts goes
         "closed_at",  # when our own hangup was taken
         "echoes",  # digits we sent and have not heard back
@@ -97,6 +106,7 @@ class TrackedCall:
         self.failure: str | None = None
         self.routes: tuple[tuple[str, str], ...] = ()
         self.deadline: float | None = None
+        self.accepted = False
         self.held_until: float | None = None
         self.closed_at: float | None = None
         self.echoes = ""
@@ -190,14 +200,14 @@ def _common(info: CallInfo, frame: Frame) -> dict[str, Any]:
     for name, wire in _IDENTITY:
         if not getattr(info, name):
             value = text_of(frame.get(wire))
-            if value:
+            if value and not (name == "app_id" and value == MULTI):
                 new[name] = value
     if info.direction == "outbound" and frame.get("direction") == "outbound_sip":
         new["direction"] = "outbound_sip"  # a dial cannot know which gateway takes it
     if not info.video and flag_of(frame.get("video")):
         new["video"] = True
     if not info.sip_headers and frame.get("sip_headers"):
-        new["sip_headers"] = headers_of(frame.get("sip_headers"))
+        new["sip_headers"] = tuple(headers_of(frame.get("sip_headers")).items())
     if info.created_at is None:
         at = moment_of(frame)
         if at is not None:

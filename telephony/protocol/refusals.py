@@ -24,7 +24,6 @@ _ADVICE = (
     (re.compile(r"no gateways?", re.I), "check the region and the trunk, or try again later"),
     (re.compile(r"no resource", re.I), "every gateway line is busy: try again later"),
     (re.compile(r"mismatch", re.I), "the call is in another channel by now: read call.channel"),
-    (re.compile(r"not bridged", re.I), "use bridge() for a call without a channel"),
     (re.compile(r"in progress", re.I), "wait for BridgeStarted or BridgeFailed first"),
 )
 

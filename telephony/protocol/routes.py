@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from telephony.protocol.calls import CallInfo, Place, TrackedCall
+from telephony.protocol.calls import Place, TrackedCall
 from telephony.protocol.wire import Frame, text_of
 
 #: What the last hangups said is remembered for so many routes.
@@ -61,15 +61,20 @@ class Routes(Generic[C]):
         route = Route(app_id, text_of(frame.get("channel")), text_of(frame.get("uid")))
         return route, bool(call_id)
 
-    def find(self, route: Route, name: str, has_id: bool) -> C | None:
-        """The one call on *route* that an event can be about; None if there is no such one."""
-        if not route.channel or not route.uid:
-            return None
-        fits = [
+    def _on(self, route: Route) -> list[C]:
+        return [
             call
             for call in self._calls.get(route[1:], ())
             if not route.app_id or call.info.app_id in ("", route.app_id)
         ]
+
+    def unbound(self, route: Route) -> list[C]:
+        """The calls on *route* whose id is not known yet."""
+        return [call for call in self._on(route) if not call.info.call_id]
+
+    def find(self, route: Route, name: str, has_id: bool) -> C | None:
+        """The one call on *route* that an event can be about; None if there is no such one."""
+        fits = self._on(route)
         live = [call for call in fits if call.place is not Place.CLOSING]
         closing = [call for call in fits if call.place is Place.CLOSING]
         unbound = [call for call in live if not call.info.call_id]
@@ -86,15 +91,18 @@ class Routes(Generic[C]):
 
     # A hangup's copy may come without the callid, when a new call is on the same route.
 
-    def remember_last_words(self, info: CallInfo, frame: Frame) -> None:
-        route = Route(info.app_id, info.channel, info.uid)
-        self._last_words[route] = _words(frame)
-        self._last_words.move_to_end(route)
-        if len(self._last_words) > LAST_WORDS_MOST:
-            self._last_words.popitem(last=False)
+    def remember_last_words(self, call: C, frame: Frame) -> None:
+        """*call* ends with this hangup; its copy may name any route that the call has had."""
+        for channel, uid in call.routes:
+            route = Route(call.info.app_id, channel, uid)
+            self._last_words[route] = _words(frame)
+            self._last_words.move_to_end(route)
+            if len(self._last_words) > LAST_WORDS_MOST:
+                self._last_words.popitem(last=False)
 
     def are_last_words(self, route: Route, frame: Frame) -> bool:
-        return self._last_words.get(route) == _words(frame)
+        """Whether a hangup is most likely the copy of the last one on *route*."""
+        return bool(frame.get("timestamp")) and self._last_words.get(route) == _words(frame)
 
 
 def _words(frame: dict[str, Any]) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ from telephony.errors import (
     TelephonyError,
 )
 from telephony.protocol import wire
-from telephony.protocol.calls import CallInfo, Place, TrackedCall
+from telephony.protocol.calls import MULTI, CallInfo, Place, TrackedCall
 from telephony.protocol.commands import (
     Accept,
     Bridge,
@@ -50,9 +50,6 @@ from telephony.protocol.wire import Frame, Secrets, text_of
 
 if TYPE_CHECKING:
     from telephony.call import Call
-
-#: The App ID of a client that serves several.
-MULTI = "MULTI"
 
 C = TypeVar("C", bound=TrackedCall)
 
@@ -145,6 +142,7 @@ class Session(Generic[C]):
         self._phase = _Phase.GREETING
         self._count = 0
         self._requests: dict[str, Request[C]] = {}
+        self._to_end: list[C] = []  # orphans that turned up before we were registered
         # given up, but an answer may still come and change a call
         self._abandoned: OrderedDict[str, Request[C]] = OrderedDict()
 
@@ -353,7 +351,10 @@ class Session(Generic[C]):
                 return [Say(self._registration())]
             if status == "registered" and self._phase is _Phase.REGISTERING:
                 self._phase = _Phase.REGISTERED
-                return [Registered(self.session_id), *self._end_known_orphans(now)]
+                outcomes: list[Outcome] = [Registered(self.session_id)]
+                while self._to_end:
+                    outcomes += self._end_orphan(self._to_end.pop(), now)
+                return outcomes + self._end_known_orphans(now)
             if not status:
                 return self.unreadable(ProtocolError("the CM sent no status in the handshake"))
         return [Refused(registration_refused(frame, self.secrets))]
@@ -375,7 +376,10 @@ class Session(Generic[C]):
         found = self.calls.apply(frame, now)
         outcomes: list[Outcome] = [Tell(event) for event in found.events]
         if found.to_end is not None:
-            outcomes += self._end_orphan(found.to_end, now)
+            if self.registered:
+                outcomes += self._end_orphan(found.to_end, now)
+            else:
+                self._to_end.append(found.to_end)
         return outcomes
 
     def _answered(self, request: Request[C], frame: Frame, now: float) -> list[Outcome]:
@@ -394,7 +398,7 @@ class Session(Generic[C]):
         if not request.waited_for:
             gone = isinstance(error, CallNotFoundError)  # which is all an orphan's end is about
             return [] if error is None or gone else [Tell(ErrorOccurred(error=error, raw=frame))]
-        return [Answer(request.request_id, frame, error)]
+        return [Answer(request.request_id, frame, error), *self._end_known_orphans(now)]
 
     def _answered_late(self, request: Request[C], frame: Frame, now: float) -> list[Outcome]:
         """The command had been given up; what it did is true all the same."""
@@ -436,7 +440,7 @@ class Session(Generic[C]):
         if isinstance(command, SendDtmf):
             call.digits_not_sent(command.digits)
         elif not_found and isinstance(command, (EndCall, HangUp)):
-            self.calls.end(call, now)
+            self.calls.close(call, now)  # the far end was first: its call_hangup is on its way
         elif not_found and isinstance(command, (Accept, Reject)):
             self.calls.drop(call, now)
 

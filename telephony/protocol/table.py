@@ -69,6 +69,7 @@ class CallTable(Generic[C]):
         self._orphans: OrderedDict[C, None] = OrderedDict()
         self._by_id: dict[str, C] = {}
         self._routes: Routes[C] = Routes(app_id)
+        self._suspects: dict[C, None] = {}  # made by events that fitted an orphan and a dial
         self._undialled = 0  # dials that are not answered yet
         self._ended: OrderedDict[str, _Tombstone[C]] = OrderedDict()
     # --- looking ---------------------------------------------------------------------
@@ -98,12 +99,15 @@ class CallTable(Generic[C]):
         It is another one than *call* if events had made it before the answer came.
         """
         self._undialled -= 1
-        return self._identify(call, call_id, now)
+        call = self._identify(call, call_id, now)
+        self._settle_suspects(now)
+        return call
 
     def dial_failed(self, call: C, now: float) -> None:
         """The dial was refused, or never left."""
         self._undialled -= 1
         self.end(call, now)
+        self._settle_suspects(now)
 
     def give_up(self, call: C, now: float) -> None:
         """The dial stopped waiting: the call leaves, and is remembered until it turns up."""
@@ -150,10 +154,11 @@ class CallTable(Generic[C]):
         if call.place is Place.GONE:
             self._ended.pop(call_id, None)
             self._admit(call, call_id)
+        call.accepted = True
         call.held_until = None
         self._set_place(call, Place.LIVE, None)
         new: dict[str, Any] = {"channel": channel, "uid": uid, "app_id": app_id or call.info.app_id}
-        call.changed(attrs.evolve(call.info, active=True, **new))
+        call.changed(attrs.evolve(call.info, active=True, stale=False, **new))
         self._routes.add(call)
         return call
 
@@ -245,7 +250,9 @@ class CallTable(Generic[C]):
                     events.UnknownEvent(name=name, timestamp=timestamp, raw=frame)
                 )
                 return found
-            call = self._stranger(frame, name, call_id, now)
+            call = self._stranger(frame, name, call_id)
+            if any(other.place is Place.ORPHAN for other in self._routes.unbound(route)):
+                self._suspects[call] = None
         if call.place is Place.ORPHAN:
             if not call.info.call_id and name != "call_hangup":
                 call.leg = TRANSITIONS.get(name, {}).get(call.leg, call.leg)
@@ -272,6 +279,9 @@ class CallTable(Generic[C]):
             name == "call_hangup"
             and not has_id
             and call.place is not Place.CLOSING
+            # Seconds are coarse: two calls can end with equal words. One whose audio has
+            # left is about to end, and one that never ends is worse than one that ends early.
+            and call.leg is not CallState.UNBRIDGED
             and self._routes.are_last_words(route, frame)
         ):
             return None  # the copy of an older call's hangup
@@ -280,6 +290,9 @@ class CallTable(Generic[C]):
     def _step(self, call: C, frame: Frame, name: str, now: float) -> Event | None:
         """Move *call* by one event; None if it is late or a copy."""
         new = advance(call, frame, name)
+        if name == "call_incoming" and new is not None and not call.accepted:
+            call.held_until = now + INCOMING_SECONDS
+            self._set_place(call, Place.LIVE, call.held_until)
         if call.place is Place.LIVE and call.deadline is not None:
             # Whatever comes shows that the CM knows the call; an answer ends its being held.
             if call.leg in UP:
@@ -291,7 +304,7 @@ class CallTable(Generic[C]):
             return None
         if name == "call_hangup":
             call.changed(attrs.evolve(call.info, **new))
-            self._routes.remember_last_words(call.info, frame)
+            self._routes.remember_last_words(call, frame)
             self._forget(call, now)
         elif any(getattr(call.info, field) != value for field, value in new.items()):
             call.changed(attrs.evolve(call.info, **new))
@@ -305,11 +318,11 @@ class CallTable(Generic[C]):
         if name == "dtmf_received":
             digits = text_of(frame.get("digits"))
             echo = call.is_echo(digits, now)
-            if not echo and call.leg in UP:
-                call.heard(digits)
+            if not echo:
+                call.heard(digits)  # in any state: the answer may be on its way
         return events.call_event(name, timestamp, frame, call, call.info, echo=echo)
 
-    def _stranger(self, frame: Frame, name: str, call_id: str, now: float) -> C:
+    def _stranger(self, frame: Frame, name: str, call_id: str) -> C:
         """A call that the CM knows and we did not."""
         direction = text_of(frame.get("direction"))
         if name == "call_incoming":
@@ -317,11 +330,7 @@ class CallTable(Generic[C]):
         state = CallState.INCOMING if direction == "inbound" else CallState.RINGING
         if name == "dtmf_received":
             state = CallState.ANSWERED
-        call = self._admit(self._make(CallInfo(state=state, direction=direction)), call_id)
-        if name == "call_incoming":
-            call.held_until = now + INCOMING_SECONDS
-            self._set_place(call, Place.LIVE, call.held_until)
-        return call
+        return self._admit(self._make(CallInfo(state=state, direction=direction)), call_id)
 
     # --- keeping the indexes -----------------------------------------------------------
 
@@ -338,6 +347,16 @@ class CallTable(Generic[C]):
             self._by_id.pop(call.info.call_id, None)
             call.changed(attrs.evolve(call.info, call_id=call_id))
         self._by_id[call_id] = call
+
+    def _settle_suspects(self, now: float) -> None:
+        """A dial has its end: what its route still fits may now be but one orphan."""
+        for suspect in list(self._suspects):
+            info = suspect.info
+            unbound = self._routes.unbound(Route(info.app_id, info.channel, info.uid))
+            if not any(call.place is Place.LIVE for call in unbound):
+                del self._suspects[suspect]
+                if len(unbound) == 1:
+                    self._identify(unbound[0], info.call_id, now)
 
     def _identify(self, call: C, call_id: str, now: float) -> C:
         """*call* was dialled and has *call_id*; returns the call that goes by it from now on."""
@@ -382,6 +401,7 @@ class CallTable(Generic[C]):
         self._live.pop(call, None)
         self._orphans.pop(call, None)
         self._set_place(call, Place.GONE, None)
+        self._suspects.pop(call, None)
         self._routes.remove(call)
         call_id = call.info.call_id
         if self._by_id.get(call_id) is call:

@@ -353,7 +353,7 @@ class Connection(Generic[C]):
         if reader is not None and reader is not threading.current_thread():
             reader.join(JOIN_SECONDS)
         if was in (CONNECTED, RECONNECTING):
-            self._emit(Disconnected(error=None))
+            self._tell(Disconnected(error=None))
 
     def abandon(self) -> None:
         """In a child process: let go of the parent's descriptor, and of nothing else."""
@@ -370,7 +370,7 @@ class Connection(Generic[C]):
         except Exception as unforeseen:  # a bug of ours: say so, and leave nobody waiting
             log.exception("the reader thread failed")
             error = ConnectionLostError(f"connection lost: {type(unforeseen).__name__} in reader")
-            self._emit(ErrorOccurred(error=unforeseen))
+            self._tell(ErrorOccurred(error=unforeseen))
         finally:
             self._end(attempt, error)
 
@@ -506,7 +506,7 @@ class Connection(Generic[C]):
         """Do what the session decided, now that its lock is free."""
         for outcome in outcomes:
             if isinstance(outcome, Tell):
-                self._emit(outcome.event)
+                self._tell(outcome.event)
             elif isinstance(outcome, Answer):
                 error = outcome.error
                 if isinstance(error, CommandRefusedError):
@@ -516,6 +516,13 @@ class Connection(Generic[C]):
                 self._post(outcome.text)
             elif isinstance(outcome, Registered):
                 self._registered(outcome.session_id)
+
+    def _tell(self, event: Event) -> None:
+        """Hand an event on; what goes wrong there must not end the reader."""
+        try:
+            self._emit(event)
+        except Exception:
+            log.exception("the event %s could not be handed on", event.name)
 
     def _post(self, text: str) -> None:
         transport = self._transport
@@ -533,9 +540,9 @@ class Connection(Generic[C]):
             if lost_at is not None:
                 self._reconnects += 1
             self._set_state(CONNECTED)
-        self._emit(Connected(session_id=session_id, reconnected=lost_at is not None))
+        self._tell(Connected(session_id=session_id, reconnected=lost_at is not None))
         if lost_at is not None:
-            self._emit(Gap(seconds=now - lost_at, stale_calls=tuple(stale)))  # type: ignore
+            self._tell(Gap(seconds=now - lost_at, stale_calls=tuple(stale)))  # type: ignore
 
     def _lose(self, reason: str) -> None:
         """The connection is gone, and it was not us who ended it."""
@@ -552,7 +559,7 @@ class Connection(Generic[C]):
                 self._set_state(RECONNECTING)
         log.warning("connection lost: %s", reason)
         self._carry_out(outcomes)
-        self._emit(Disconnected(error=ConnectionLostError(f"connection lost: {reason}")))
+        self._tell(Disconnected(error=ConnectionLostError(f"connection lost: {reason}")))
 
     def _end(self, attempt: int, error: TelephonyError | None) -> None:
         """The reader is about to end."""
@@ -570,8 +577,8 @@ class Connection(Generic[C]):
         self._carry_out(outcomes)
         if refused:  # a first connect() raises it; after an outage nobody waits for it
             log.error("not connecting any more: %s", error)
-            self._emit(Disconnected(error=error))
-            self._emit(ErrorOccurred(error=error))  # type: ignore[arg-type]
+            self._tell(Disconnected(error=error))
+            self._tell(ErrorOccurred(error=error))  # type: ignore[arg-type]
 
 
 _connections: weakref.WeakSet[Connection[Any]] = weakref.WeakSet()

@@ -24,7 +24,7 @@ IDLE_SECONDS = 30.0
 
 
 class Dispatcher:
-    """Runs jobs on at most *workers* threads. Jobs must not raise."""
+    """Runs jobs on at most *workers* threads. What a job raises is logged, and ends no worker."""
 
     def __init__(self, workers: int) -> None:
         self._most = workers
@@ -37,6 +37,7 @@ class Dispatcher:
         self._idle = 0
         self._queued = 0
         self._running = 0
+        self._draining = 0  # jobs that wait in drain()
         self._numbers = 0
         self._stopped = False
 
@@ -69,15 +70,20 @@ class Dispatcher:
     def drain(self, timeout: float) -> bool:
         """Wait at most *timeout* seconds until all jobs have run; true if they have.
 
-        A job that waits here does not wait for itself.
+        A job that waits here waits neither for itself nor for others that do.
         """
         deadline = Deadline(timeout)
         with self._lock:
-            own = 1 if threading.current_thread() in self._threads else 0
-            while self._queued or self._running > own:
-                if not self._quiet.wait(deadline.remaining()) and deadline.expired:
-                    return False
-            return True
+            own = threading.current_thread() in self._threads
+            self._draining += own
+            try:
+                self._quiet.notify_all()  # to others in here this job is one less to wait for
+                while self._queued or self._running > self._draining:
+                    if not self._quiet.wait(deadline.remaining()) and deadline.expired:
+                        return False
+                return True
+            finally:
+                self._draining -= own
 
     def join(self, timeout: float) -> None:
         """Wait at most *timeout* seconds for idle workers to be gone, after ``stop``."""
@@ -113,6 +119,8 @@ class Dispatcher:
                         self._lock.release()
                         try:
                             job()
+                        except BaseException:
+                            log.exception("a job failed")
                         finally:
                             self._lock.acquire()
                     finally:

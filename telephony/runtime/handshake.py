@@ -106,12 +106,24 @@ class Proxy:
         return cls(_host(parts), port, _basic(parts))
 
 
+def is_loopback(host: str) -> bool:
+    """Whether *host* is this machine, by its address or as ``localhost``."""
+    if host.rstrip(".").lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def choose_proxy(endpoint: Endpoint, option: str | Literal[False] | None) -> Proxy | None:
     """The proxy that is given, or that the environment names, or None."""
     if option is False:
         return None
     if option is not None:
         return Proxy.parse(option)
+    if is_loopback(endpoint.host):  # no proxy reaches what is on this machine
+        return None
     known = urllib.request.getproxies_environment()
     url = known.get("https" if endpoint.secure else "http") or known.get("all")
     if not url or _bypassed(endpoint, known.get("no", "")):

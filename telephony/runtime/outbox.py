@@ -28,7 +28,7 @@ class Frame:
 
 
 class Outbox:
-    """``wire`` holds the bytes now leaving, of which ``_sent`` left; the rest stands in line.
+    """``wire`` holds the bytes now leaving, of which ``_counts`` left; the rest stands in line.
 
     Once any byte of a frame is out the rest must follow before all else, whatever becomes of the
     thread that brought it. So a frame in ``wire`` is never taken back.
@@ -38,7 +38,7 @@ class Outbox:
         self._line: collections.deque[Frame] = collections.deque()
         self._batch: list[Frame] = []  # what wire is made of
         self._wire = b""
-        self._sent = 0
+        self._counts: list[int] = []  # what each send of the wire took
         self._posted_frames = 0
         self._posted_bytes = 0
         self._torn = False
@@ -48,7 +48,7 @@ class Outbox:
 
     @property
     def torn(self) -> bool:
-        """An interrupt came between "bytes left" and noting it: nobody knows what left."""
+        """An interrupt came while the next wire was made: nobody knows what is in it."""
         return self._torn
 
     @property
@@ -80,7 +80,7 @@ class Outbox:
     def begun(self, frame: Frame) -> bool:
         """May any byte of the frame have left?"""
         return frame.place == LEFT or (
-            frame.place == LEAVING and (self._torn or self._sent > frame.start)
+            frame.place == LEAVING and (self._torn or sum(self._counts) > frame.start)
         )
 
     def flush(
@@ -89,29 +89,29 @@ class Outbox:
         encrypt: Callable[[bytes], bytes] | None,
     ) -> None:
         """Send all that ``send`` takes; raises what it raises but for "not now"."""
-        self._torn = True
         try:
             while self._wire or self._load(encrypt):
+                sent = sum(self._counts)
                 # No copy in the usual case, in which the whole of it leaves at once.
-                rest = memoryview(self._wire)[self._sent:] if self._sent else self._wire
-                self._sent += send(rest)
-                if self._sent == len(self._wire):
+                rest = memoryview(self._wire)[sent:] if sent else self._wire
+                # All in C, from the system call to the note of what it took: Ctrl-C, which
+                # mostly comes during that call, cannot be handled between the two.
+                self._counts.extend(map(send, (rest,)))
+                if sum(self._counts) == len(self._wire):
                     self._wire = b""
         except (BlockingIOError, InterruptedError):
             pass
-        except OSError:
-            self._torn = False
-            raise
-        self._torn = False
 
     def _load(self, encrypt: Callable[[bytes], bytes] | None) -> bool:
         """Note that the last batch left; put the next into ``_wire``: is there any?"""
+        self._torn = True
         for frame in self._batch:
             frame.place = LEFT
             if not frame.owned:
                 self._count(frame, -1)
         self._batch = []
-        self._sent = size = 0
+        self._counts = []
+        size = 0
         while self._line and size < _BATCH:
             frame = self._line.popleft()
             frame.place = LEAVING
@@ -124,6 +124,7 @@ class Outbox:
         else:
             clear = b"".join(frame.data for frame in self._batch)
         self._wire = encrypt(clear) if encrypt else clear
+        self._torn = False
         return bool(self._wire)
 
     def _count(self, frame: Frame, sign: int) -> None:

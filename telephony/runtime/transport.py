@@ -76,10 +76,10 @@ class Transport:
             proxy = handshake.choose_proxy(endpoint, self._options.proxy)
             target = proxy or endpoint
             place = f"{'the proxy ' if proxy else ''}{target.host}"
-            with _mapped("dns", f"cannot reach {place}"):
+            with _mapped("proxy" if proxy else "dns", f"cannot reach {place}"):
                 stream.prepare()
                 addresses = resolve.resolve(target.host, target.port, stream, deadline)
-            with _mapped("tcp", f"cannot reach {place}:{target.port}"):
+            with _mapped("proxy" if proxy else "tcp", f"cannot reach {place}:{target.port}"):
                 stream.connect(addresses, deadline)
             if proxy is not None:
                 with _mapped("proxy", f"no tunnel through {place}:{target.port}"):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+import signal
+import socket
 
 import pytest
 
@@ -112,21 +115,74 @@ class TestOutbox:
         assert LEFT == ef.place
         assert not outbox
 
-    @pytest.mark.parametrize("when", ["before", "after"])
-    def test_interrupted(self, when):
-        """An interrupt around the sending itself is remembered: nobody knows what left."""
+    def test_interrupted_system_call(self):
+        """A call that Ctrl-C ended has sent nothing: the frame is still there, and whole."""
         outbox, sock = Outbox(), Socket(100)
 
         def send(data):
-            if when == "after":
-                sock.send(data)
             raise KeyboardInterrupt
 
         one = put(outbox, b"ab")
         with pytest.raises(KeyboardInterrupt):
             outbox.flush(send, None)
+        assert not outbox.torn
+        assert not outbox.begun(one)
+        outbox.flush(sock.send, None)
+        assert b"ab" == sock.data
+
+    def test_interrupted_encryption(self):
+        """An interrupt while a TLS record is made is remembered: nobody knows what is in it."""
+        outbox, sock = Outbox(), Socket(100)
+
+        def encrypt(clear):
+            raise KeyboardInterrupt
+
+        one = put(outbox, b"ab")
+        with pytest.raises(KeyboardInterrupt):
+            outbox.flush(sock.send, encrypt)
         assert outbox.torn
         assert outbox.begun(one)
+
+    def test_interrupted_at_any_moment(self):
+        """Whenever a signal comes, what left is known, or the outbox says that it is not."""
+        inside, survived = False, 0
+
+        def interrupt(*_):
+            if inside:
+                raise KeyboardInterrupt
+
+        near, far = socket.socketpair()
+        far.setblocking(False)
+        before = signal.signal(signal.SIGALRM, interrupt)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.0002, 0.0002)
+            outbox, expected = Outbox(), b""
+            for number in range(200_000):
+                put(outbox, b"%07d," % number)
+                expected += b"%07d," % number
+                try:
+                    inside = True
+                    outbox.flush(near.send, None)
+                    inside = False
+                except KeyboardInterrupt:
+                    inside = False
+                    if outbox.torn:
+                        with contextlib.suppress(BlockingIOError):
+                            far.recv(1 << 20)
+                        outbox, expected = Outbox(), b""
+                        continue
+                    survived += 1
+                    outbox.flush(near.send, None)
+                assert expected == far.recv(1 << 20)
+                expected = b""
+                if survived == 20:
+                    break
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+            near.close()
+            far.close()
+        assert 20 == survived
 
     def test_posted_frames_are_bounded(self):
         """Only frames that nobody waits for count, and they stop counting when they left."""
