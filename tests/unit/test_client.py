@@ -39,6 +39,7 @@ def connected(scripted):
     def connected(**options):
         client, line = scripted.connected(**options)
         clients.append(client)
+        sync(client, line)  # its Connected has been told
         return client, line
 
     yield connected
@@ -48,7 +49,7 @@ def connected(scripted):
 
 def sync(client, line):
     """All that was sent before has been taken in."""
-    done = Running(client.command, "sync")
+    done = Running(client.command, "sync", command_timeout=SECONDS)
     line.answer(line.receive("sync"))
     done.result()
 

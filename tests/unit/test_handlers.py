@@ -25,6 +25,7 @@ from tests.scripted import SECONDS, Recorded, Running
 @pytest.fixture
 def desk(scripted):
     client, line = scripted.connected()
+    sync(client, line)  # its Connected has been told
     yield client, line
     client.close()
 

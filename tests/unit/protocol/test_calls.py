@@ -61,9 +61,9 @@ def test_an_incoming_call(conversation):
         app_id="APP",
         video=True,
         created_at=MOMENT,
-        sip_headers={"X-Account": "12"},
     )
-    assert expected == call.info
+    assert {"X-Account": "12"} == call.info.sip_headers
+    assert expected == attrs.evolve(call.info, sip_headers=())
 
 
 def test_an_event_fills_what_is_empty_and_contradicts_nothing(conversation):

@@ -109,7 +109,7 @@ def test_a_dial_that_failed(frame, reason):
         ("callid not found", "ended"),
         ("no resource", "try again later"),
         ("current channel/uid mismatch", "call.channel"),
-        ("call not bridged; use bridge", "bridge()"),
+        ("call not bridged; use bridge", "use bridge"),
         ("rebridge already in progress", "BridgeStarted"),
         ("no gateways available", "region"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from telephony import CallInfo
@@ -102,18 +103,32 @@ def test_the_route_of_an_event(routes, frame, route, has_id):
 
 
 def test_last_words_are_those_of_the_last(routes):
-    """The same words on the same route are a copy; others are another call's."""
-    info = call_at().info
+    """The same words on a route the call has had are a copy; others are another call's."""
+    call = call_at()
+    routes.add(call)
+    call.info = attrs.evolve(call.info, channel="hall", uid="7")
+    routes.add(call)
     frame = {"timestamp": 1, "hangup_cause": "X", "duration": "3", "billsec": "2"}
-    routes.remember_last_words(info, frame)
-    assert routes.are_last_words(ROOM, dict(frame, callid="whatever"))
-    assert not routes.are_last_words(ROOM, dict(frame, timestamp=2))
+    routes.remember_last_words(call, frame)
+    for route in (ROOM, Route("APP", "hall", "7")):
+        assert routes.are_last_words(route, dict(frame, callid="whatever"))
+        assert not routes.are_last_words(route, dict(frame, timestamp=2))
     assert not routes.are_last_words(Route("OTHER", "room", "100"), frame)
+
+
+def test_words_without_a_time_are_nobodys_last(routes):
+    """Two calls can end with the same few words."""
+    call = call_at()
+    routes.add(call)
+    routes.remember_last_words(call, {"hangup_cause": "X"})
+    assert not routes.are_last_words(ROOM, {"hangup_cause": "X"})
 
 
 def test_last_words_are_not_kept_for_ever(routes):
     """Only of so many routes, the latest."""
-    for i in range(LAST_WORDS_MOST + 1):
-        routes.remember_last_words(call_at(uid=str(i)).info, {"timestamp": i})
-    assert not routes.are_last_words(Route("APP", "room", "0"), {"timestamp": 0})
-    assert routes.are_last_words(Route("APP", "room", "1"), {"timestamp": 1})
+    for i in range(1, LAST_WORDS_MOST + 2):
+        call = call_at(uid=str(i))
+        routes.add(call)
+        routes.remember_last_words(call, {"timestamp": i})
+    assert not routes.are_last_words(Route("APP", "room", "1"), {"timestamp": 1})
+    assert routes.are_last_words(Route("APP", "room", "2"), {"timestamp": 2})

@@ -36,11 +36,19 @@ def connected(scripted):
     def connected(**options):
         client, line = scripted.connected(**{"reconnect": QUICK, **options})
         clients.append(client)
+        sync(client, line)  # its Connected has been told
         return client, line
 
     yield connected
     for client in clients:
         client.close()
+
+
+def sync(client, line):
+    """All that was sent before has been taken in."""
+    done = Running(client.command, "sync", command_timeout=SECONDS)
+    line.answer(line.receive("sync"))
+    done.result()
 
 
 # --- the first connection --------------------------------------------------------------------
@@ -216,9 +224,7 @@ def test_a_lost_connection_is_made_again(connected, scripted):
     line.answer(line.receive("subscribe"))
     subscribing.result()
     line.event("call_answered", "id-1", direction="outbound")
-    sent = Running(client.command, "sync")
-    line.answer(line.receive("sync"))
-    sent.result()
+    sync(client, line)
     line.drop()
     assert ConnectionLostError is type(events.next().error)
     register = scripted.line().greet()
@@ -309,9 +315,7 @@ def test_what_cannot_be_read_leaves_the_connection(connected, message):
     line.send(message)
     assert ProtocolError is type(events.next().error)
     assert 1 == client.health().protocol_errors
-    sending = Running(client.command, "sync")
-    line.answer(line.receive("sync"))
-    sending.result()
+    sync(client, line)
 
 
 def test_a_message_too_large_ends_the_connection(connected, scripted):
@@ -340,9 +344,7 @@ def test_a_mistake_of_ours_does_not_end_the_reader(connected, monkeypatch, caplo
     line.send('{"event": "bad"}')
     assert ProtocolError is type(events.next().error)
     assert "ZeroDivisionError" in caplog.text
-    sending = Running(client.command, "sync")
-    line.answer(line.receive("sync"))
-    sending.result()
+    sync(client, line)
 
 
 def test_events_right_behind_the_registration(scripted):

@@ -238,6 +238,38 @@ def test_drain_within_a_job_does_not_wait_for_itself(make):
     assert [False, True] == drained
 
 
+def test_two_jobs_that_drain_do_not_wait_for_each_other(make):
+    """``close(drain=…)`` in two callbacks at once."""
+    dispatcher, both, drained = make(2), threading.Barrier(2, timeout=SECONDS), []
+
+    def drain():
+        both.wait()
+        drained.append(dispatcher.drain(60))
+
+    dispatcher.submit("a", drain)
+    dispatcher.submit("b", drain)
+    assert Running(dispatcher.drain, SECONDS).result(2 * SECONDS)
+    assert [True, True] == drained
+
+
+def test_drain_outside_waits_for_a_job_that_drains(make):
+    """To those who are no job themselves it is a running job as any other."""
+    dispatcher = make(2)
+    for _ in range(200):
+        gate, done = Gate(), threading.Event()
+
+        def drain(done=done):
+            dispatcher.drain(SECONDS)
+            done.set()
+
+        dispatcher.submit("b", gate)
+        assert gate.begun.wait(SECONDS)
+        draining = Running(lambda done=done: (dispatcher.drain(SECONDS), done.is_set()))
+        dispatcher.submit("a", drain)
+        gate.go.set()
+        assert (True, True) == draining.result()
+
+
 # --- stop and join ---------------------------------------------------------------------------
 
 
