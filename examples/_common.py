@@ -27,7 +27,9 @@ def show(event):
         value = getattr(event, name, None)
         if value is not None:
             line[name] = value if isinstance(value, (bool, int)) else str(value)
-    print(json.dumps(line), flush=True)
+    # One write a line: callbacks of several calls run side by side, and print() writes twice.
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
 
 
 @contextlib.contextmanager
@@ -44,7 +46,7 @@ def account(*needed):
         if "CM_HOST" not in settings:
             print("CM_HOST is not set: running against a sandbox here", file=sys.stderr)
             sandbox = stack.enter_context(Sandbox(time_scale=4))
-            client = sandbox.client(proxy=False)
+            client = sandbox.client()
             settings["RTC_TOKEN"] = "sandbox-rtc-token"
         elif missing:
             sys.exit(f"set {', '.join(missing)} in the environment")

@@ -28,7 +28,7 @@ from telephony.errors import InvalidArgumentError, TelephonyError, WaitTimeoutEr
 from telephony.interruption import Patience, on_interruption
 from telephony.output import Output
 from telephony.protocol.commands import Dial, checked_text
-from telephony.protocol.events import CallIncoming, ErrorOccurred, Event
+from telephony.protocol.events import CallIncoming, Connected, ErrorOccurred, Event
 from telephony.protocol.states import ConnectionState
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -123,8 +123,11 @@ def _connected(
             over.put(event.error)
             client.close()
 
+    shown = threading.Event()
+    client.on(Connected, lambda _: shown.set())
     try:
         client.connect()
+        shown.wait(DRAIN_SECONDS)  # it is the first line, before those of any call
         yield client, over
     finally:
         client.close(drain=DRAIN_SECONDS, hangup_active=hang_up)

@@ -57,7 +57,7 @@ def tell(cm: Sandbox, out: Output) -> None:
     began = time.monotonic()
     story = Story(out)
     out.step("sandbox", f"a Call Manager on this machine, {cm.url}")
-    client = cm.client(client_id="demo", proxy=False)
+    client = cm.client(client_id="demo")
     client.on(Event, story.hear)
     try:
         client.connect()

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 _HELD = b"telephony: interrupted: hanging up as soon as it can be (again: leave at once)\n"
 
+#: A signal may wait this long to be noticed.
+NOTICE_SECONDS = 0.5
+
 
 @contextlib.contextmanager
 def on_interruption(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
@@ -24,10 +27,30 @@ def on_interruption(handler: Callable[[int, FrameType | None], Any]) -> Iterator
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, handler) for number in numbers]
     try:
-        yield
+        with _noticed():
+            yield
     finally:
         for number, earlier in zip(numbers, before):
             signal.signal(number, earlier)
+
+
+@contextlib.contextmanager
+def _noticed() -> Iterator[None]:
+    """Have the main thread look up from whatever it waits for, now and then.
+
+    CPython's waits for locks and queues check for signals, and then wait: a signal that comes
+    in between is not noticed before the next one. So there is always a next one.
+    """
+    if not hasattr(signal, "setitimer") or signal.getitimer(signal.ITIMER_REAL) != (0.0, 0.0):
+        yield  # no such timer here, or it is somebody's already
+        return
+    before = signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.setitimer(signal.ITIMER_REAL, NOTICE_SECONDS, NOTICE_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
 
 
 class Patience:

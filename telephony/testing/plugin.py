@@ -40,8 +40,7 @@ def telephony_client(telephony_sandbox: Sandbox) -> Iterator[Client]:
 
     Callbacks that still run then are waited for, 5 s at most.
     """
-    # A proxy of the environment's would not find this machine.
-    client = telephony_sandbox.client(proxy=False)
+    client = telephony_sandbox.client()
     try:
         client.connect()
         yield client

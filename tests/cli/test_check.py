@@ -83,7 +83,7 @@ def test_a_path_that_is_not_the_call_managers(cm: Sandbox) -> None:
     assert 404 == last["status_code"]
 
 
-def test_a_proxy_that_refuses(cm: Sandbox) -> None:
+def test_a_proxy_that_refuses() -> None:
     """The step is proxy, and the advice names its variables."""
     with socket.create_server(("127.0.0.1", 0)) as proxy:
 
@@ -95,7 +95,12 @@ def test_a_proxy_that_refuses(cm: Sandbox) -> None:
 
         thread = threading.Thread(target=refuse)
         thread.start()
-        env = account(cm) | {"http_proxy": f"http://127.0.0.1:{proxy.getsockname()[1]}"}
+        env = environment(
+            CM_HOST="nowhere.invalid",
+            AUTH_TOKEN="Basic eA==",
+            APPID="app",
+            https_proxy=f"http://127.0.0.1:{proxy.getsockname()[1]}",
+        )
         code, passed, last = checked(env)
         thread.join(10)
 

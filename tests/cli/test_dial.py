@@ -21,9 +21,11 @@ def test_it_hangs_up_after_the_seconds_given(cm: Sandbox) -> None:
     objects = [json.loads(line) for line in lines]
     assert (0, "") == (code, stderr)
     names = [found["event"] for found in objects]
-    assert ["connected", "call_initiated", "call_ringing", "call_answered"] == names[:4]
-    assert {"dtmf_received", "agora_bridge_start"} < set(names)
-    assert ["call_hangup", "disconnected", "summary"] == names[-3:]
+    assert ("connected", "summary") == (names[0], names[-1])
+    called = [found["event"] for found in objects if found.get("direction") == "outbound"]
+    assert ["call_initiated", "call_ringing", "call_answered"] == called[:3]
+    assert {"dtmf_received", "agora_bridge_start"} < set(called)
+    assert "call_hangup" == called[-1]
     assert ("NORMAL_CLEARING", True) == (objects[-1]["hangup_cause"], objects[-1]["ok"])
     (call,) = cm.calls
     assert ("endcall", "12#", call.call_id) == (call.ended_by, call.heard, objects[-1]["call_id"])
