@@ -158,10 +158,13 @@ class Program:
         """Ctrl-C, or another signal."""
         self._process.send_signal(number)
 
-    def stop_reading(self) -> None:
-        """Close our end of its output, as ``head`` does when it has seen enough."""
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+    def ended(self, within: float) -> bool:
+        """Wait so many seconds for its end; whether it came."""
+        try:
+            self._process.wait(within)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     def finish(self) -> tuple[int, list[str]]:
         """Wait until it has ended; its exit code, and the lines that were not asked for."""
