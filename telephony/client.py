@@ -16,7 +16,12 @@ from telephony.call import Call
 from telephony.callbacks import Callbacks
 from telephony.config import Options, TokenProvider, from_environment
 from telephony.control import CallControl
-from telephony.errors import CallNotFoundError, InvalidArgumentError, TelephonyError
+from telephony.errors import (
+    CallNotFoundError,
+    ClientClosedError,
+    InvalidArgumentError,
+    TelephonyError,
+)
 from telephony.handlers import Handlers
 from telephony.protocol.commands import checked_seconds, checked_wait
 from telephony.protocol.events import Event
@@ -271,11 +276,13 @@ class Client(CallControl):
         Signals are minded only on the main thread. If the connection is given up for good
         (credentials refused, ``reconnect=False``), its error is raised.
         """
+        if self.closed:
+            raise ClientClosedError("the client was closed: make a new one")
         with stopped_by_signals():
             try:
                 self.connect()
                 self._connection.wait_over()
-            except Stopped:
+            except (Stopped, ClientClosedError):
                 pass
             finally:
                 failure = self._connection.failure

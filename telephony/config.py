@@ -38,8 +38,10 @@ def checked_url(url: object, *, allow_insecure: bool) -> str:
     try:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise InvalidArgumentError(f"url cannot be read: {error}") from None
+    except ValueError:  # whose words may quote a password
+        raise InvalidArgumentError(
+            "url cannot be read: its port or its [address] is wrong"
+        ) from None
     if parts.scheme not in ("ws", "wss"):
         raise InvalidArgumentError(f"url must begin with wss:// (or ws://), not {parts.scheme}://")
     if not host or port == 0:

@@ -8,7 +8,7 @@ from telephony.call import Call
 from telephony.config import Options
 from telephony.errors import InvalidArgumentError
 from telephony.protocol import commands
-from telephony.protocol.commands import checked_seconds, checked_text
+from telephony.protocol.commands import checked_seconds, checked_text, checked_word
 from telephony.protocol.session import Session
 from telephony.protocol.states import ConnectionState
 from telephony.runtime.connection import Connection
@@ -258,9 +258,9 @@ class CallControl:
         name, call = self._resolve(call_id)
         app = self._app_id(app_id, call)
         if call is not None:
-            current_channel = current_channel or call.channel
-            current_uid = current_uid or call.uid
-        if not current_channel or not current_uid:
+            current_channel = call.channel if current_channel is None else current_channel
+            current_uid = call.uid if current_uid is None else current_uid
+        if current_channel in (None, "") or current_uid in (None, ""):
             raise InvalidArgumentError(
                 "current_channel and current_uid are needed: it is not known where the call is"
             )
@@ -357,8 +357,7 @@ class CallControl:
         provider = self.options.token_provider
         if provider is None:
             raise InvalidArgumentError("token is needed: the client has no token_provider")
-        checked_text("channel", channel)
-        token = provider(channel, str(uid), app_id)
+        token = provider(checked_text("channel", channel), checked_word("uid", uid), app_id)
         if not isinstance(token, str) or not token:
             raise InvalidArgumentError("token is needed: the token_provider returned none")
         return token

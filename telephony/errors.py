@@ -32,8 +32,18 @@ if TYPE_CHECKING:
     from telephony.call import Call
 
 
+def _rebuilt(kind: type[TelephonyError], args: tuple[Any, ...]) -> TelephonyError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    return error
+
+
 class TelephonyError(Exception):
     """The base of everything the library raises."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Copying and pickling would call __init__ without the keywords it needs.
+        return _rebuilt, (type(self), self.args), vars(self)
 
 
 class InvalidArgumentError(TelephonyError, ValueError):

@@ -65,7 +65,7 @@ def _optional(check: _Check) -> _Check:
     return lambda name, value: None if value is None else check(name, value)
 
 
-def _word(name: str, value: object) -> str:
+def checked_word(name: str, value: object) -> str:
     """Text, or a whole number written as text (uid, audio scenario)."""
     if isinstance(value, int) and not isinstance(value, bool):
         if abs(value) >= 1 << 64:
@@ -173,7 +173,7 @@ class Dial(Command):
     to: str = _field(checked_text)
     from_: str = _field(checked_text, "from")
     channel: str = _field(checked_text)
-    uid: AsText = _field(_word)
+    uid: AsText = _field(checked_word)
     token: str = _field(checked_text, secret=True)
     region: str = _field(checked_text)
     timeout: AsText = _option(_ring_seconds)
@@ -182,7 +182,7 @@ class Dial(Command):
     app_id: str | None = _option(checked_text, "appid")
     video: bool = _field(_flag, default=False)
     sdk_options: AsText = _option(_sdk_options)
-    audio_scenario: AsText = _option(_word)
+    audio_scenario: AsText = _option(checked_word)
     prompt: str | None = _option(checked_text)
     webhook_url: str | None = _option(checked_text)
 
@@ -201,9 +201,9 @@ class JoinCommand(CallCommand):
 
     token: str = _field(checked_text, secret=True)
     channel: str = _field(checked_text)
-    uid: AsText = _field(_word)
+    uid: AsText = _field(checked_word)
     sdk_options: AsText = _option(_sdk_options)
-    audio_scenario: AsText = _option(_word)
+    audio_scenario: AsText = _option(checked_word)
 
 
 @attrs.frozen(kw_only=True)
@@ -226,7 +226,7 @@ class Rebridge(JoinCommand):
     action: ClassVar[str] = "rebridge"
 
     current_channel: str = _field(checked_text)
-    current_uid: AsText = _field(_word)
+    current_uid: AsText = _field(checked_word)
 
 
 @attrs.frozen(kw_only=True)
@@ -283,6 +283,13 @@ class OtherCommand(Command):
 
     action: str = _field(checked_text)  # type: ignore[misc]
     fields: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        for name, value in self.fields.items():
+            try:
+                json.dumps(value, allow_nan=False)
+            except (TypeError, ValueError, RecursionError) as error:
+                raise InvalidArgumentError(f"{name} cannot be written as JSON: {error}") from None
 
     def to_wire(self) -> dict[str, Any]:
         given = {name: value for name, value in self.fields.items() if value is not None}

@@ -78,7 +78,7 @@ class Dispatcher:
             self._draining += own
             try:
                 self._quiet.notify_all()  # to others in here this job is one less to wait for
-                while self._queued or self._running > self._draining:
+                while self._queued or self._running > (self._draining if own else 0):
                     if not self._quiet.wait(deadline.remaining()) and deadline.expired:
                         return False
                 return True

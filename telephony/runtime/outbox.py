@@ -47,6 +47,10 @@ class Outbox:
         return bool(self._wire or self._line)
 
     @property
+    def _sent(self) -> int:
+        return sum(self._counts)
+
+    @property
     def torn(self) -> bool:
         """An interrupt came while the next wire was made: nobody knows what is in it."""
         return self._torn
@@ -80,7 +84,7 @@ class Outbox:
     def begun(self, frame: Frame) -> bool:
         """May any byte of the frame have left?"""
         return frame.place == LEFT or (
-            frame.place == LEAVING and (self._torn or sum(self._counts) > frame.start)
+            frame.place == LEAVING and (self._torn or self._sent > frame.start)
         )
 
     def flush(
@@ -91,13 +95,12 @@ class Outbox:
         """Send all that ``send`` takes; raises what it raises but for "not now"."""
         try:
             while self._wire or self._load(encrypt):
-                sent = sum(self._counts)
                 # No copy in the usual case, in which the whole of it leaves at once.
-                rest = memoryview(self._wire)[sent:] if sent else self._wire
+                rest = memoryview(self._wire)[self._sent:] if self._counts else self._wire
                 # All in C, from the system call to the note of what it took: Ctrl-C, which
                 # mostly comes during that call, cannot be handled between the two.
                 self._counts.extend(map(send, (rest,)))
-                if sum(self._counts) == len(self._wire):
+                if self._sent == len(self._wire):
                     self._wire = b""
         except (BlockingIOError, InterruptedError):
             pass

@@ -284,7 +284,7 @@ def test_what_is_queued_still_runs_after_stop(make):
     gate.go.set()
     assert dispatcher.drain(SECONDS)
     assert [0, 1, 2] == [i for i, _ in seen]
-    dispatcher.join(SECONDS)
+    seen[0][1].join(SECONDS)
     assert not seen[0][1].is_alive()
 
 
@@ -294,13 +294,25 @@ def test_a_job_after_stop_runs(make):
     dispatcher.submit("a", lambda: seen.append(threading.current_thread()))
     assert dispatcher.drain(SECONDS)
     dispatcher.stop()
-    dispatcher.join(SECONDS)
+    seen[0].join(SECONDS)
     assert not seen[0].is_alive()
     dispatcher.submit("a", lambda: seen.append(threading.current_thread()))
     assert dispatcher.drain(SECONDS)
-    dispatcher.join(SECONDS)
     assert 2 == len(seen)
+    seen[1].join(SECONDS)
     assert not seen[1].is_alive()
+
+
+def test_join_waits_for_idle_workers(make):
+    """So that a closed client leaves no thread behind."""
+    dispatcher, four = make(4), threading.Barrier(4, timeout=SECONDS)
+    for lane in range(4):
+        dispatcher.submit(lane, four.wait)
+    assert dispatcher.drain(SECONDS)
+    assert 4 == len(dispatcher._threads)
+    dispatcher.stop()
+    dispatcher.join(SECONDS)
+    assert set() == dispatcher._threads
 
 
 def test_join_does_not_wait_for_a_job_that_is_stuck(make):

@@ -14,7 +14,7 @@ import pytest
 import trustme
 
 from telephony.errors import ConnectError, InvalidArgumentError, RegistrationError
-from telephony.runtime import resolve
+from telephony.runtime import handshake, resolve
 from telephony.runtime.deadline import Deadline
 from telephony.runtime.transport import ConnectionDown, Transport, TransportOptions
 from tests.unit.runtime.transport_peers import (
@@ -502,29 +502,36 @@ class TestProxy:
 
     def test_from_the_environment(self, monkeypatch):
         """HTTP_PROXY is for ws, HTTPS_PROXY for wss; False ignores both."""
-        with Server(echo) as server, self.running(self.proxy()) as (proxy, url):
-            monkeypatch.setenv("http_proxy", url)
-            assert ["hello"] == opened(server.url)
-            assert 1 == len(proxy.heads)
-            assert ["hello"] == opened(server.url, proxy=False)
-            assert 1 == len(proxy.heads)
-            monkeypatch.delenv("http_proxy")
-            monkeypatch.setenv("https_proxy", url)
-            assert ["hello"] == opened(server.url)
-            assert 1 == len(proxy.heads)
+        def chosen(url, option=None):
+            proxy = handshake.choose_proxy(handshake.Endpoint.parse(url), option)
+            return proxy and proxy.host
+
+        monkeypatch.setenv("http_proxy", "http://plain.example:1")
+        assert "plain.example" == chosen("ws://cm.example/")
+        assert chosen("wss://cm.example/") is None
+        assert chosen("ws://cm.example/", False) is None
+        monkeypatch.setenv("https_proxy", "http://secure.example:1")
+        assert "secure.example" == chosen("wss://cm.example/")
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "[::1]", "localhost"])
+    def test_this_machine_needs_no_proxy(self, monkeypatch, host):
+        """The environment's proxy is for the network; one that is given is for everything."""
+        monkeypatch.setenv("http_proxy", "http://plain.example:1")
+        endpoint = handshake.Endpoint.parse(f"ws://{host}:80/")
+        assert handshake.choose_proxy(endpoint, None) is None
+        assert handshake.choose_proxy(endpoint, "http://given.example:1") is not None
 
     @pytest.mark.parametrize("value, bypassed", [
-        ("*", True), ("127.0.0.1", True), ("other, 127.0.0.0/8", True), ("10.0.0.0/8", False),
-        ("example.com", False), ("", False), ("27.0.0.1", False), ("127.0.0.1:{port}", True),
-        ("127.0.0.1:1", False),
+        ("*", True), ("10.1.2.3", True), ("other, 10.0.0.0/8", True), ("11.0.0.0/8", False),
+        ("example.com", False), ("", False), ("0.1.2.3", False), ("10.1.2.3:81", True),
+        ("10.1.2.3:1", False),
     ])
     def test_no_proxy(self, monkeypatch, value, bypassed):
         """NO_PROXY by host, host and port, network, or all."""
-        with Server(echo) as server, self.running(self.proxy()) as (proxy, url):
-            monkeypatch.setenv("HTTP_PROXY".lower(), url)
-            monkeypatch.setenv("no_proxy", value.format(port=server.port))
-            assert ["hello"] == opened(server.url)
-        assert bypassed == (proxy.heads == [])
+        monkeypatch.setenv("http_proxy", "http://plain.example:1")
+        monkeypatch.setenv("no_proxy", value)
+        endpoint = handshake.Endpoint.parse("ws://10.1.2.3:81/")
+        assert bypassed == (handshake.choose_proxy(endpoint, None) is None)
 
     def test_bad_environment(self, monkeypatch):
         """A proxy the environment names wrongly is an error of connecting, not of arguments."""
