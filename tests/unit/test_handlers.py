@@ -80,12 +80,12 @@ def test_a_class_of_events_stands_for_its_kinds(desk):
     every, of_calls = Recorded(), Recorded()
     client.on(Event, every)
     client.on(CallEvent, of_calls)
-    incoming(line)
+    line.event("call_ringing", "id-1")
     line.event("call_teleported", "id-1")
     line.send("nonsense")
     kinds = {type(every.next()) for _ in range(3)}
-    assert {CallIncoming, UnknownEvent, ErrorOccurred} == kinds
-    assert CallIncoming is type(of_calls.next())
+    assert {CallRinging, UnknownEvent, ErrorOccurred} == kinds
+    assert CallRinging is type(of_calls.next())
     assert of_calls.empty()
 
 
