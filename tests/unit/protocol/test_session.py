@@ -344,6 +344,16 @@ def test_no_answer_comes_over_another_connection(conversation):
     assert [] == conversation.calls
 
 
+def test_no_late_answer_comes_over_another_connection(conversation):
+    """What had been given up before the outage is nobody's either."""
+    request = conversation.send(Subscribe(numbers=["+1900"]))
+    give_up(conversation, request)
+    conversation.session.lost("reset", conversation.now)
+    conversation.register()
+    assert [] == conversation.succeeds(request)
+    assert () == conversation.session.subscriptions
+
+
 def test_a_dial_that_was_lost_turns_up_after_the_reconnect(conversation):
     """By its events; it is hung up."""
     dial = conversation.dial()

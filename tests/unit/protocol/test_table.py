@@ -67,6 +67,26 @@ def test_the_first_events_of_a_dial_have_no_route_either(conversation):
     assert UnknownEvent is type(event)
 
 
+@pytest.mark.parametrize("end", ["answered", "refused", "given up", "not sent", "lost"])
+def test_a_dial_that_has_its_end_is_not_under_way(conversation, end):
+    """The first words of the next dial can be of that one only."""
+    request = conversation.dial()
+    if end == "answered":
+        conversation.succeeds(request, callid="id-1")
+    elif end == "refused":
+        conversation.refuses(request, "Busy")
+    elif end == "given up":
+        conversation.session.give_up(request, conversation.now)
+    elif end == "not sent":
+        conversation.session.not_sent(request, conversation.now)
+    else:
+        conversation.session.lost("reset", conversation.now)
+        conversation.register()
+    second = conversation.dial(channel="hall")
+    (event,) = conversation.event("call_initiated", "")
+    assert second.call is event.call
+
+
 def test_an_event_that_overtakes_the_dials_answer(conversation):
     """An id nobody knows on the dial's route is the dial's: there is one call, not two."""
     request = conversation.dial()
