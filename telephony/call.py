@@ -289,7 +289,7 @@ class Call(AwaitedCall):
         return self._client.closed
 
     def _check_process(self) -> None:
-        self._client.check_process()
+        self._client._check_process()
 
     def _hang_up_surely(self) -> None:
         deadline = Deadline(self._client.options.command_timeout)

@@ -30,7 +30,7 @@ class CallControl:
     _session: Session[Call]
     _connection: Connection[Call]
 
-    def check_process(self) -> None:
+    def _check_process(self) -> None:
         """Raise ``ForkedClientError`` in a child of the process that the client connected in."""
         self._connection.check_process()
 

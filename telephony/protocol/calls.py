@@ -119,6 +119,11 @@ class TrackedCall:
     def heard(self, digits: str) -> None:
         """The far end pressed *digits*."""
 
+    @property
+    def offered(self) -> bool:
+        """Whether it came in and nobody here has accepted it."""
+        return self.held_until is not None
+
     # --- the echo of our own digits ------------------------------------------------------
 
     def sent_digits(self, digits: str, now: float) -> None:

@@ -193,7 +193,7 @@ class CallTable(Generic[C]):
 
     def decline(self, call: C, now: float) -> None:
         """No callback wanted this incoming call; nothing if it was accepted meanwhile."""
-        if call.place is Place.LIVE and call.held_until is not None:
+        if call.place is Place.LIVE and call.offered:
             self.drop(call, now)
 
     # --- the passing of time -----------------------------------------------------------
@@ -373,6 +373,7 @@ class CallTable(Generic[C]):
                 self._bind(call, call_id)
             return call
         # Events of the new id came first and fitted more than one dial: they made a call.
+        self._suspects.pop(other, None)
         dialled, place, deadline = call.info, call.place, call.deadline
         self._forget(call, now)
         new: dict[str, Any] = {

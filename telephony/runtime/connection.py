@@ -221,9 +221,14 @@ class Connection(Generic[C]):
             return self._state is CONNECTED
 
     def wait_over(self) -> None:
-        """Block until the connection is closed or given up."""
+        """Block until the connection is closed or given up.
+
+        In slices, because CPython can miss a signal that comes as an untimed wait begins; a
+        service that is told to stop once must not wait to be told again.
+        """
         with self.lock:
-            self._changed.wait_for(lambda: self._state in (IDLE, CLOSED))
+            while self._state not in (IDLE, CLOSED):
+                self._changed.wait(TICK_SECONDS)
 
     def _set_state(self, state: ConnectionState) -> None:
         """Wants the lock."""

@@ -345,7 +345,7 @@ def mismatch(cm: Sandbox) -> None:
         client.rebridge(call.call_id, **ELSEWHERE, **where)
 
 
-@says("the CM refused rebridge of call …: call not bridged; use bridge …")
+@says("the CM refused rebridge of call …: call not bridged; use bridge")
 def not_bridged(cm: Sandbox) -> None:
     with cm.client() as client:
         call = bridged(client)

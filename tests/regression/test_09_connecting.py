@@ -386,9 +386,11 @@ def test_leaving_the_block_waits_for_the_connection(connected, scripted):
 def test_growing_pauses_until_the_cm_is_back(cm):
     """The client comes back by itself when the CM does, on the same address."""
     with cm.client(reconnect=QUICK) as client:
-        back = Recorded()
+        back, lost = Recorded(), Recorded()
         client.on(Connected, back)
+        client.on(Disconnected, lost)
         cm.stop()
+        lost.next()
         assert not client.wait_connected(0.05)
         cm.start()
         assert client.wait_connected(SECONDS)

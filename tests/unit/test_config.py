@@ -183,7 +183,7 @@ def test_an_option_there_is_not(name):
         {"max_message_size": 1},
         {"stale_timeout": 1},
     ],
-    ids=str,
+    ids=lambda options: str(options).split(" at 0x")[0],
 )
 def test_options_that_are_right(options):
     """They are taken."""

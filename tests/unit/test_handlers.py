@@ -353,7 +353,11 @@ class NotAMethod:
     on_call_ringing = "ring"
 
 
-@pytest.mark.parametrize("handler", [Misspelt(), NotAMethod(), object(), "handler", 5], ids=str)
+@pytest.mark.parametrize(
+    "handler",
+    [Misspelt(), NotAMethod(), object(), "handler", 5],
+    ids=lambda value: type(value).__name__,
+)
 def test_what_is_no_handler(desk, handler):
     """An object none of whose methods would ever be called is a mistake."""
     client, _ = desk
