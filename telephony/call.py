@@ -39,13 +39,13 @@ class Call(AwaitedCall):
             call.wait_answered(timeout=30)
     """
 
-    __slots__ = ("_client", "registrations", "claimed", "__weakref__")
+    __slots__ = ("_client", "_registrations", "_claimed", "__weakref__")
 
     def __init__(self, client: Client, info: CallInfo) -> None:
         super().__init__(info)
         self._client = client
-        self.registrations: list[Registration] = []
-        self.claimed = False  # an accept or a reject of it was begun
+        self._registrations: list[Registration] = []
+        self._claimed = False  # an accept or a reject of it was begun
 
     # --- the newest snapshot ---------------------------------------------------------------
 
@@ -254,7 +254,7 @@ class Call(AwaitedCall):
         """
         if fn is None:
             return lambda fn: self.on(event_type, fn)
-        self.registrations.append(Registration.make(event_type, fn, {}))
+        self._registrations.append(Registration.make(event_type, fn, {}))
         return fn
 
     # --- as a context manager ----------------------------------------------------------------
@@ -276,7 +276,7 @@ class Call(AwaitedCall):
         try:
             if self.info.active:
                 self._hang_up_surely()
-            if self.place is Place.CLOSING:
+            if self._place is Place.CLOSING:
                 self.wait_ended(HANGUP_SECONDS)
         except WaitTimeoutError:
             pass

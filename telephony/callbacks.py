@@ -48,7 +48,7 @@ class Callbacks:
     def _offer(self, event: CallIncoming, wanting: list[Callback]) -> None:
         """Let the callbacks have an incoming call; one that none of them wants goes."""
         results = self._tell(event, wanting)
-        if not event.call.claimed and not any(result is True for result in results):
+        if not event.call._claimed and not any(result is True for result in results):
             self._decline(event.call)
 
     def _tell(self, event: Event, wanting: list[Callback]) -> list[Any]:

@@ -225,7 +225,7 @@ class Client(CallControl):
         results = []
         for call in self.calls():
             with contextlib.suppress(TelephonyError):
-                if call.call_id and not call.offered:  # what is only offered is not ours to end
+                if call.call_id and not call._offered:  # what is only offered is not ours to end
                     results.append((call, self._connection.begin(self._hang_up(call), call)))
         deadline = Deadline(HANGUP_ALL_SECONDS)
         for call, result in results:

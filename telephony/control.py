@@ -365,4 +365,4 @@ class CallControl:
     @staticmethod
     def _claim(call: Call | None) -> None:
         if call is not None:
-            call.claimed = True
+            call._claimed = True

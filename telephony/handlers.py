@@ -184,7 +184,7 @@ class Handlers:
     def wanting(self, event: Event) -> list[Callback]:
         """The callbacks for *event*: the client's in the order they were added, then the call's."""
         call: Call | None = getattr(event, "call", None)
-        own: Iterable[Registration] = call.registrations if call is not None else ()
+        own: Iterable[Registration] = call._registrations if call is not None else ()
         return [
             registration.fn
             for registration in (*self._methods, *self._callbacks, *own)

@@ -121,14 +121,14 @@ class AwaitedCall(TrackedCall):
         with _Waiting(self) as waiter:
             while True:
                 waiter.woken.clear()
-                place, info = self.place, self.info
+                place, info = self._place, self.info
                 remaining = deadline.remaining()
                 if place is Place.GONE and not info.active:  # the place changes first
                     if info.state is not CallState.HANGUP and self._client_closed():
                         raise ClientClosedError("the client was closed: how the call ended is lost")
                     return info
-                if place is Place.CLOSING and self.closed_at is not None:
-                    patience = max(0.0, self.closed_at + HANGUP_SECONDS - time.monotonic())
+                if place is Place.CLOSING and self._closed_at is not None:
+                    patience = max(0.0, self._closed_at + HANGUP_SECONDS - time.monotonic())
                     if patience == 0.0:
                         return info
                     remaining = patience if remaining is None else min(patience, remaining)
@@ -214,13 +214,13 @@ class AwaitedCall(TrackedCall):
 
     # --- told by the table, under the session's lock -------------------------------------------
 
-    def changed(self, info: CallInfo) -> None:
+    def _changed(self, info: CallInfo) -> None:
         self.info = info
         for waiter in tuple(self._waiters):
             waiter.infos.append(info)
             waiter.woken.set()
 
-    def heard(self, digits: str) -> None:
+    def _heard(self, digits: str) -> None:
         if self._digits is None:
             self._digits = deque(maxlen=DIGITS_MOST)
         self._digits.extend(digits)

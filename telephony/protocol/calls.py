@@ -77,74 +77,75 @@ class Place(Enum):
 class TrackedCall:
     """One call as the table keeps it: identity, the newest snapshot, and what tells copies.
 
-    ``telephony.Call`` is this with commands and waits. All fields are written by the table
+    ``telephony.Call`` is this with commands and waits; what has an underscore is hidden from
+    its users, and the business of the table and of ``advance``. All fields are written by these
     only, under the lock of the session; ``info`` is swapped whole and may be read anywhere.
     """
 
     __slots__ = (
         "info",
-        "place",
-        "leg",  # the state as the wire tells it, also while we are closing the call
-        "seen",  # bits of ONCE
-        "bridged_to",  # channel and uid of the last bridge start
-        "failure",  # reason, if the last bridge event was a failure
-        "routes",  # the keys under which the table finds the call
-        "deadline",  # when the table lets go of the call where it now is, or None
-        "accepted",  # the CM took our accept (or a bridge)
-        "held_until",  # when an incoming call that nobody accepts goes
-        "closed_at",  # when our own hangup was taken
-        "echoes",  # digits we sent and have not heard back
-        "echoes_until",
+        "_place",
+        "_leg",  # the state as the wire tells it, also while we are closing the call
+        "_seen",  # bits of ONCE
+        "_bridged_to",  # channel and uid of the last bridge start
+        "_failure",  # reason, if the last bridge event was a failure
+        "_routes",  # the keys under which the table finds the call
+        "_deadline",  # when the table lets go of the call where it now is, or None
+        "_accepted",  # the CM took our accept (or a bridge)
+        "_held_until",  # when an incoming call that nobody accepts goes
+        "_closed_at",  # when our own hangup was taken
+        "_echoes",  # digits we sent and have not heard back
+        "_echoes_until",
     )
 
     def __init__(self, info: CallInfo) -> None:
         self.info = info
-        self.place = Place.GONE
-        self.leg = info.state
-        self.seen = 0
-        self.bridged_to: tuple[str, str] | None = None
-        self.failure: str | None = None
-        self.routes: tuple[tuple[str, str], ...] = ()
-        self.deadline: float | None = None
-        self.accepted = False
-        self.held_until: float | None = None
-        self.closed_at: float | None = None
-        self.echoes = ""
-        self.echoes_until = 0.0
+        self._place = Place.GONE
+        self._leg = info.state
+        self._seen = 0
+        self._bridged_to: tuple[str, str] | None = None
+        self._failure: str | None = None
+        self._routes: tuple[tuple[str, str], ...] = ()
+        self._deadline: float | None = None
+        self._accepted = False
+        self._held_until: float | None = None
+        self._closed_at: float | None = None
+        self._echoes = ""
+        self._echoes_until = 0.0
 
-    def changed(self, info: CallInfo) -> None:
+    def _changed(self, info: CallInfo) -> None:
         """The call's snapshot is now *info* (or its place changed)."""
         self.info = info
 
-    def heard(self, digits: str) -> None:
+    def _heard(self, digits: str) -> None:
         """The far end pressed *digits*."""
 
     @property
-    def offered(self) -> bool:
+    def _offered(self) -> bool:
         """Whether it came in and nobody here has accepted it."""
-        return self.held_until is not None
+        return self._held_until is not None
 
     # --- the echo of our own digits ------------------------------------------------------
 
-    def sent_digits(self, digits: str, now: float) -> None:
+    def _sent_digits(self, digits: str, now: float) -> None:
         """We are about to send *digits*, whose echo is no key press."""
-        if now > self.echoes_until:
-            self.echoes = ""
-        self.echoes = (self.echoes + digits)[-ECHO_MOST:]
-        self.echoes_until = now + ECHO_SECONDS
+        if now > self._echoes_until:
+            self._echoes = ""
+        self._echoes = (self._echoes + digits)[-ECHO_MOST:]
+        self._echoes_until = now + ECHO_SECONDS
 
-    def digits_not_sent(self, digits: str) -> None:
+    def _digits_not_sent(self, digits: str) -> None:
         """No echo of *digits* will come after all."""
-        head, found, tail = self.echoes.rpartition(digits)
+        head, found, tail = self._echoes.rpartition(digits)
         if found:
-            self.echoes = head + tail
+            self._echoes = head + tail
 
-    def is_echo(self, digits: str, now: float) -> bool:
+    def _is_echo(self, digits: str, now: float) -> bool:
         """Whether *digits* are those of ours that are to come back next."""
-        if not digits or not self.echoes.startswith(digits) or now > self.echoes_until:
+        if not digits or not self._echoes.startswith(digits) or now > self._echoes_until:
             return False
-        self.echoes = self.echoes[len(digits):]
-        self.echoes_until = now + ECHO_SECONDS
+        self._echoes = self._echoes[len(digits):]
+        self._echoes_until = now + ECHO_SECONDS
         return True
 
 
@@ -156,33 +157,33 @@ def advance(call: TrackedCall, frame: Frame, name: str) -> dict[str, Any] | None
     moves = TRANSITIONS.get(name)
     if moves is None:
         return _common(call.info, frame)
-    after = moves.get(call.leg)
-    if after is None or (call.place is Place.CLOSING and name not in WINDING_DOWN):
+    after = moves.get(call._leg)
+    if after is None or (call._place is Place.CLOSING and name not in WINDING_DOWN):
         return None
     bit = ONCE.get(name, 0)
-    if call.seen & bit:
+    if call._seen & bit:
         return None
-    call.seen |= bit
+    call._seen |= bit
 
     new = _common(call.info, frame)
     if name == "agora_bridge_start":
         channel = text_of(frame.get("channel")) or call.info.channel
         uid = text_of(frame.get("uid")) or call.info.uid
-        if call.leg is CallState.BRIDGED and call.bridged_to == (channel, uid):
+        if call._leg is CallState.BRIDGED and call._bridged_to == (channel, uid):
             return None
-        call.bridged_to = (channel, uid)
-        call.failure = None
+        call._bridged_to = (channel, uid)
+        call._failure = None
         new.update(channel=channel, uid=uid)
     elif name == "agora_bridge_end":
-        call.failure = None
+        call._failure = None
     elif name == "agora_bridge_failed":
         reason = text_of(frame.get("reason"))
-        if call.leg is CallState.UNBRIDGED and call.failure == reason:
+        if call._leg is CallState.UNBRIDGED and call._failure == reason:
             return None
-        call.failure = reason
+        call._failure = reason
 
-    call.leg = after
-    if call.place is not Place.CLOSING:
+    call._leg = after
+    if call._place is not Place.CLOSING:
         new["state"] = after
     at = moment_of(frame)
     if after in UP and call.info.answered_at is None and at is not None:

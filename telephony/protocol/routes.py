@@ -36,17 +36,17 @@ class Routes(Generic[C]):
     def add(self, call: C) -> None:
         """File *call* under where its audio is; older routes of it stay good too."""
         route = (call.info.channel, call.info.uid)
-        if route[0] and route[1] and route not in call.routes:
-            call.routes += (route,)
+        if route[0] and route[1] and route not in call._routes:
+            call._routes += (route,)
             self._calls.setdefault(route, []).append(call)
 
     def remove(self, call: C) -> None:
-        for route in call.routes:
+        for route in call._routes:
             calls = self._calls[route]
             calls.remove(call)
             if not calls:
                 del self._calls[route]
-        call.routes = ()
+        call._routes = ()
 
     def route_of(self, frame: Frame) -> tuple[Route, bool]:
         """The route of an event, and whether its ``callid`` is a call's own id."""
@@ -75,13 +75,13 @@ class Routes(Generic[C]):
     def find(self, route: Route, name: str, has_id: bool) -> C | None:
         """The one call on *route* that an event can be about; None if there is no such one."""
         fits = self._on(route)
-        live = [call for call in fits if call.place is not Place.CLOSING]
-        closing = [call for call in fits if call.place is Place.CLOSING]
+        live = [call for call in fits if call._place is not Place.CLOSING]
+        closing = [call for call in fits if call._place is Place.CLOSING]
         unbound = [call for call in live if not call.info.call_id]
         if has_id:  # an id nobody has yet belongs to a call that has none yet
             choices = (unbound, live, closing)
         elif name in ("call_initiated", "call_ringing"):
-            choices = ([call for call in unbound if call.place is Place.LIVE], live, closing)
+            choices = ([call for call in unbound if call._place is Place.LIVE], live, closing)
         elif name == "call_hangup":  # what we hung up is waiting for just this
             choices = (closing, live, [])
         else:
@@ -93,7 +93,7 @@ class Routes(Generic[C]):
 
     def remember_last_words(self, call: C, frame: Frame) -> None:
         """*call* ends with this hangup; its copy may name any route that the call has had."""
-        for channel, uid in call.routes:
+        for channel, uid in call._routes:
             route = Route(call.info.app_id, channel, uid)
             self._last_words[route] = _words(frame)
             self._last_words.move_to_end(route)

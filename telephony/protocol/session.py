@@ -201,7 +201,7 @@ class Session(Generic[C]):
         elif isinstance(command, JoinCommand):
             self.secrets.add(token=command.token)
         elif isinstance(command, SendDtmf) and call is not None:
-            call.sent_digits(command.digits, now)  # its echo can overtake its response
+            call._sent_digits(command.digits, now)  # its echo can overtake its response
         request = Request(request_id, command, call, text, waited_for)
         self._requests[request_id] = request
         return request
@@ -216,7 +216,7 @@ class Session(Generic[C]):
             else:
                 self.calls.end(call, now)
         elif isinstance(request.command, SendDtmf) and call is not None:
-            call.digits_not_sent(request.command.digits)
+            call._digits_not_sent(request.command.digits)
 
     def is_open(self, request: Request[C]) -> bool:
         """Whether the answer to *request* is still to come."""
@@ -251,7 +251,7 @@ class Session(Generic[C]):
         return outcomes
 
     def _end_orphan(self, call: C, now: float) -> list[Outcome]:
-        if call.place is not Place.CLOSING:
+        if call._place is not Place.CLOSING:
             return []
         command = hang_up(call.info.call_id, "outbound", call.info.app_id or None)
         return [Say(self.prepare(command, call, now, waited_for=False).text)]
@@ -405,7 +405,7 @@ class Session(Generic[C]):
         not_found = refused(request.command.action, frame, self.secrets)
         if isinstance(request.command, Dial):
             call = request.call
-            if call is None or call.place is not Place.ORPHAN:
+            if call is None or call._place is not Place.ORPHAN:
                 return []
             if not_found is not None:
                 self.calls.end(call, now)
@@ -438,7 +438,7 @@ class Session(Generic[C]):
         if call is None:
             return
         if isinstance(command, SendDtmf):
-            call.digits_not_sent(command.digits)
+            call._digits_not_sent(command.digits)
         elif not_found and isinstance(command, (EndCall, HangUp)):
             self.calls.close(call, now)  # the far end was first: its call_hangup is on its way
         elif not_found and isinstance(command, (Accept, Reject)):

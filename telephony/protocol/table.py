@@ -83,7 +83,7 @@ class CallTable(Generic[C]):
     def get(self, call_id: str) -> C | None:
         """The tracked call with this id."""
         call = self._by_id.get(call_id)
-        return call if call is not None and call.place is Place.LIVE else None
+        return call if call is not None and call._place is Place.LIVE else None
 
     # --- our own commands ------------------------------------------------------------
 
@@ -116,7 +116,7 @@ class CallTable(Generic[C]):
 
     def orphan(self, call: C, now: float) -> None:
         """Nobody holds *call*, which was dialled: it waits to turn up."""
-        if call.place is not Place.LIVE:
+        if call._place is not Place.LIVE:
             return
         del self._live[call]
         self._set_place(call, Place.ORPHAN, now + REMEMBERED_SECONDS)
@@ -151,14 +151,14 @@ class CallTable(Generic[C]):
         call = self._by_id.get(call_id, call)
         if call is None or call.info.state is CallState.HANGUP:
             return None
-        if call.place is Place.GONE:
+        if call._place is Place.GONE:
             self._ended.pop(call_id, None)
             self._admit(call, call_id)
-        call.accepted = True
-        call.held_until = None
+        call._accepted = True
+        call._held_until = None
         self._set_place(call, Place.LIVE, None)
         new: dict[str, Any] = {"channel": channel, "uid": uid, "app_id": app_id or call.info.app_id}
-        call.changed(attrs.evolve(call.info, active=True, stale=False, **new))
+        call._changed(attrs.evolve(call.info, active=True, stale=False, **new))
         self._routes.add(call)
         return call
 
@@ -173,27 +173,27 @@ class CallTable(Generic[C]):
 
     def close(self, call: C, now: float) -> None:
         """The CM took our hangup or reject: over at once, its ``call_hangup`` comes later."""
-        if call.place is Place.GONE or call.place is Place.CLOSING:
+        if call._place is Place.GONE or call._place is Place.CLOSING:
             return
         self._live.pop(call, None)
         self._orphans.pop(call, None)
-        call.closed_at = now
+        call._closed_at = now
         self._set_place(call, Place.CLOSING, now + CLOSING_SECONDS)
-        call.changed(attrs.evolve(call.info, state=CallState.HANGUP, active=False, stale=False))
+        call._changed(attrs.evolve(call.info, state=CallState.HANGUP, active=False, stale=False))
 
     def end(self, call: C, now: float) -> None:
         """The call is over, and no event will tell of it."""
-        if call.place is not Place.GONE:
+        if call._place is not Place.GONE:
             self._forget(call, now, state=CallState.HANGUP)
 
     def drop(self, call: C, now: float) -> None:
         """The call is not ours (any more); what becomes of it we do not know."""
-        if call.place is not Place.GONE:
+        if call._place is not Place.GONE:
             self._forget(call, now)
 
     def decline(self, call: C, now: float) -> None:
         """No callback wanted this incoming call; nothing if it was accepted meanwhile."""
-        if call.place is Place.LIVE and call.offered:
+        if call._place is Place.LIVE and call._offered:
             self.drop(call, now)
 
     # --- the passing of time -----------------------------------------------------------
@@ -202,9 +202,9 @@ class CallTable(Generic[C]):
         """The connection is gone: from now on any live call may end unheard."""
         for call in self._live:
             if not call.info.stale:
-                call.changed(attrs.evolve(call.info, stale=True))
+                call._changed(attrs.evolve(call.info, stale=True))
                 deadline = now + self._stale_timeout
-                self._set_place(call, Place.LIVE, min(deadline, call.held_until or deadline))
+                self._set_place(call, Place.LIVE, min(deadline, call._held_until or deadline))
 
     def stale(self) -> list[C]:
         """The live calls of which nothing was heard since the last outage."""
@@ -212,7 +212,7 @@ class CallTable(Generic[C]):
 
     def expire(self, now: float) -> None:
         """Let go of what has been kept long enough."""
-        for call in [c for c in self._timed if c.deadline is not None and c.deadline <= now]:
+        for call in [c for c in self._timed if c._deadline is not None and c._deadline <= now]:
             self._forget(call, now)
         while self._ended:
             call_id, tombstone = next(iter(self._ended.items()))
@@ -251,11 +251,11 @@ class CallTable(Generic[C]):
                 )
                 return found
             call = self._stranger(frame, name, call_id)
-            if any(other.place is Place.ORPHAN for other in self._routes.unbound(route)):
+            if any(other._place is Place.ORPHAN for other in self._routes.unbound(route)):
                 self._suspects[call] = None
-        if call.place is Place.ORPHAN:
+        if call._place is Place.ORPHAN:
             if not call.info.call_id and name != "call_hangup":
-                call.leg = TRANSITIONS.get(name, {}).get(call.leg, call.leg)
+                call._leg = TRANSITIONS.get(name, {}).get(call._leg, call._leg)
                 return found  # it is up, but there is no id yet to hang it up by
             found.events.append(self.turn_up(call, now))
             if not self._keep_orphans and name != "call_hangup":
@@ -278,10 +278,10 @@ class CallTable(Generic[C]):
         if (
             name == "call_hangup"
             and not has_id
-            and call.place is not Place.CLOSING
+            and call._place is not Place.CLOSING
             # Seconds are coarse: two calls can end with equal words. One whose audio has
             # left is about to end, and one that never ends is worse than one that ends early.
-            and call.leg is not CallState.UNBRIDGED
+            and call._leg is not CallState.UNBRIDGED
             and self._routes.are_last_words(route, frame)
         ):
             return None  # the copy of an older call's hangup
@@ -290,24 +290,24 @@ class CallTable(Generic[C]):
     def _step(self, call: C, frame: Frame, name: str, now: float) -> Event | None:
         """Move *call* by one event; None if it is late or a copy."""
         new = advance(call, frame, name)
-        if name == "call_incoming" and new is not None and not call.accepted:
-            call.held_until = now + INCOMING_SECONDS
-            self._set_place(call, Place.LIVE, call.held_until)
-        if call.place is Place.LIVE and call.deadline is not None:
+        if name == "call_incoming" and new is not None and not call._accepted:
+            call._held_until = now + INCOMING_SECONDS
+            self._set_place(call, Place.LIVE, call._held_until)
+        if call._place is Place.LIVE and call._deadline is not None:
             # Whatever comes shows that the CM knows the call; an answer ends its being held.
-            if call.leg in UP:
-                call.held_until = None
-            self._set_place(call, Place.LIVE, call.held_until)
+            if call._leg in UP:
+                call._held_until = None
+            self._set_place(call, Place.LIVE, call._held_until)
             if call.info.stale:
-                call.changed(attrs.evolve(call.info, stale=False))
+                call._changed(attrs.evolve(call.info, stale=False))
         if new is None:
             return None
         if name == "call_hangup":
-            call.changed(attrs.evolve(call.info, **new))
+            call._changed(attrs.evolve(call.info, **new))
             self._routes.remember_last_words(call, frame)
             self._forget(call, now)
         elif any(getattr(call.info, field) != value for field, value in new.items()):
-            call.changed(attrs.evolve(call.info, **new))
+            call._changed(attrs.evolve(call.info, **new))
             self._routes.add(call)
         timestamp = number_of(frame.get("timestamp"))
         if name not in TRANSITIONS:
@@ -317,9 +317,9 @@ class CallTable(Generic[C]):
         echo = False
         if name == "dtmf_received":
             digits = text_of(frame.get("digits"))
-            echo = call.is_echo(digits, now)
+            echo = call._is_echo(digits, now)
             if not echo:
-                call.heard(digits)  # in any state: the answer may be on its way
+                call._heard(digits)  # in any state: the answer may be on its way
         return events.call_event(name, timestamp, frame, call, call.info, echo=echo)
 
     def _stranger(self, frame: Frame, name: str, call_id: str) -> C:
@@ -345,7 +345,7 @@ class CallTable(Generic[C]):
     def _bind(self, call: C, call_id: str) -> None:
         if call.info.call_id != call_id:
             self._by_id.pop(call.info.call_id, None)
-            call.changed(attrs.evolve(call.info, call_id=call_id))
+            call._changed(attrs.evolve(call.info, call_id=call_id))
         self._by_id[call_id] = call
 
     def _settle_suspects(self, now: float) -> None:
@@ -353,7 +353,7 @@ class CallTable(Generic[C]):
         for suspect in list(self._suspects):
             info = suspect.info
             unbound = self._routes.unbound(Route(info.app_id, info.channel, info.uid))
-            if not any(call.place is Place.LIVE for call in unbound):
+            if not any(call._place is Place.LIVE for call in unbound):
                 del self._suspects[suspect]
                 if len(unbound) == 1:
                     self._identify(unbound[0], info.call_id, now)
@@ -366,32 +366,32 @@ class CallTable(Generic[C]):
         if other is None and call_id in self._ended:
             other = self._ended[call_id].call
         if other is None:
-            if call.place is Place.GONE:  # events without an id had ended it
-                call.changed(attrs.evolve(call.info, call_id=call_id))
+            if call._place is Place.GONE:  # events without an id had ended it
+                call._changed(attrs.evolve(call.info, call_id=call_id))
                 self._bury(call_id, _Tombstone(now + REMEMBERED_SECONDS, True, None))
             else:
                 self._bind(call, call_id)
             return call
         # Events of the new id came first and fitted more than one dial: they made a call.
         self._suspects.pop(other, None)
-        dialled, place, deadline = call.info, call.place, call.deadline
+        dialled, place, deadline = call.info, call._place, call._deadline
         self._forget(call, now)
         new: dict[str, Any] = {
             name: getattr(other.info, name) or getattr(dialled, name)
             for name in ("direction", "from_", "to", "channel", "uid", "app_id", "video")
         }
-        other.changed(attrs.evolve(other.info, created_at=dialled.created_at, **new))
-        if other.place is not Place.GONE:
+        other._changed(attrs.evolve(other.info, created_at=dialled.created_at, **new))
+        if other._place is not Place.GONE:
             self._routes.add(other)
-        if place is Place.ORPHAN and other.place is Place.LIVE:
+        if place is Place.ORPHAN and other._place is Place.LIVE:
             del self._live[other]
             self._orphans[other] = None
             self._set_place(other, place, deadline)
         return other
 
     def _set_place(self, call: C, place: Place, deadline: float | None) -> None:
-        call.place = place
-        call.deadline = deadline
+        call._place = place
+        call._deadline = deadline
         if deadline is None:
             self._timed.pop(call, None)
         else:
@@ -410,7 +410,7 @@ class CallTable(Generic[C]):
             ended = new.get("state", call.info.state) is CallState.HANGUP
             kept = call if self._undialled or self._orphans else None
             self._bury(call_id, _Tombstone(now + REMEMBERED_SECONDS, ended, kept))
-        call.changed(attrs.evolve(call.info, **{**new, "active": False, "stale": False}))
+        call._changed(attrs.evolve(call.info, **{**new, "active": False, "stale": False}))
 
     def _bury(self, call_id: str, tombstone: _Tombstone[C]) -> None:
         self._ended[call_id] = tombstone

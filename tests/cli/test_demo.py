@@ -10,9 +10,9 @@ from typing import Any, Iterator
 
 import pytest
 
-from telephony import demo
-from telephony.demo import CLOSED_LINE, HOTLINE, StepMissingError
-from telephony.output import Output
+from telephony.cli import demo
+from telephony.cli.demo import CLOSED_LINE, HOTLINE, StepMissingError
+from telephony.cli.output import Output
 from telephony.sandbox import Sandbox
 from tests.cli.programs import TELEPHONY, environment, run
 

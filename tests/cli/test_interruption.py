@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from telephony.interruption import on_interruption
+from telephony.cli.interruption import on_interruption
 from tests.cli.programs import SECONDS
 
 # Signals that come just before a wait set a flag and wake nobody. Blocking the signal until
@@ -18,7 +18,7 @@ from tests.cli.programs import SECONDS
 # flag is set by another thread, and the main thread's wait is never interrupted by it.
 UNNOTICED = """
 import queue, signal, sys, threading
-from telephony.interruption import on_interruption
+from telephony.cli.interruption import on_interruption
 
 def interrupt():
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])

@@ -14,7 +14,6 @@ import telephony
 import telephony.sandbox
 from telephony import Backoff, Call, CallInfo, Client, Event, EventHandler, TelephonyError
 from telephony.protocol import commands
-from telephony.protocol.calls import TrackedCall
 from telephony.protocol.events import CALL_EVENTS
 from telephony.sandbox import FarEnd, Sandbox
 from tests.docs.rst import README, literals, read, tables
@@ -26,10 +25,6 @@ TABLES = tables(TREE)
 def public(kind: type) -> set[str]:
     """The names of a class that are for users."""
     return {name for name in dir(kind) if not name.startswith("_")}
-
-
-#: What the call table keeps in a ``Call``; its names have no underscore and are no user's.
-TABLES_OWN = set(vars(TrackedCall)) - {"info"} | {"claimed", "registrations"}
 
 
 def exported(kind: type) -> set[str]:
@@ -45,7 +40,7 @@ def keywords(fn: Callable[..., Any], kind: Any = inspect.Parameter.KEYWORD_ONLY)
 
 ABOUT = {
     "client-methods": public(Client),
-    "call-members": public(Call) - TABLES_OWN,
+    "call-members": public(Call),
     "dial-arguments": keywords(Client.dial),
     "options": keywords(Client.__init__),
     "events": exported(Event),
@@ -181,9 +176,9 @@ def test_states_of_the_handler_object_are_named() -> None:
 
 def test_environment() -> None:
     """The variables that ``from_env`` names are in the table, and so are the command line's."""
-    from telephony import cli
+    from telephony.cli import commands
 
-    epilog = cli._parser().epilog or ""
+    epilog = commands._parser().epilog or ""
     listed = set(epilog.partition("Exit")[0].replace("Environment:", "").replace(".", "").split())
     assert {"CM_HOST", "AUTH_TOKEN", "APPID", "CLIENT_ID"} <= listed
     assert listed | {"HTTPS_PROXY", "NO_PROXY"} == set(TABLES["environment"].names())

@@ -78,17 +78,6 @@ def top_level(module: str) -> set[str]:
     return {name.split(".")[0] for name in IMPORTS[module]}
 
 
-#: What the command line is made of; it is reached through ``cli`` only.
-def command_line() -> set[str]:
-    found, ahead = set(), {"telephony.cli"} & set(MODULES)
-    core = reached("telephony")
-    while ahead:
-        module = ahead.pop()
-        found.add(module)
-        ahead |= {name for name in own(module) if name not in core | found}
-    return {name for name in found if part(name) not in ("sandbox", "testing", "contrib")}
-
-
 def reached(module: str) -> set[str]:
     """*module* and all that comes in with it."""
     found: set[str] = set()
@@ -165,8 +154,3 @@ def test_one_file_knows_the_websocket_library():
 def test_the_sandbox_has_its_own_reading_of_the_wire(module):
     """A key misspelt on one side must not agree with itself."""
     assert set() == {part(name) for name in own(module)} & {"protocol", "runtime"}
-
-
-def test_the_command_line_is_not_in_the_core():
-    """It is a satellite, with all it is made of."""
-    assert set() == command_line() & set(CORE)

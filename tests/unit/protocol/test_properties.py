@@ -83,7 +83,7 @@ class Watched(Conversation):
             call = getattr(event, "call", None)
             if isinstance(event, CallHangup):
                 assert CallState.HANGUP is call.info.state
-                assert Place.GONE is call.place
+                assert Place.GONE is call._place
                 call_id = event.info.call_id
                 assert not call_id or call_id not in self.hangups
                 self.hangups.append(call_id)
@@ -100,7 +100,7 @@ class Watched(Conversation):
         for call in self.calls:
             assert CallState.HANGUP is not call.info.state
             assert call.info.active
-            assert Place.LIVE is call.place
+            assert Place.LIVE is call._place
             if call.info.call_id:
                 assert call is self.session.calls.get(call.info.call_id)
         assert len(self.calls) == len(self.session.calls)
@@ -250,9 +250,9 @@ class AnyConversation(RuleBasedStateMachine):
     @invariant()
     def handles_are_somewhere(self) -> None:
         for call in self.handles:
-            if call.place is Place.GONE:
+            if call._place is Place.GONE:
                 assert not call.info.active
-            elif call.place is Place.LIVE:
+            elif call._place is Place.LIVE:
                 assert call in self.cm.calls
 
     def teardown(self) -> None:
@@ -261,8 +261,8 @@ class AnyConversation(RuleBasedStateMachine):
         self.cm.session.calls.clear()
         assert [] == self.cm.calls
         for call in self.handles:
-            assert Place.GONE is call.place
-            assert () == call.routes
+            assert Place.GONE is call._place
+            assert () == call._routes
 
 
 TestAnyConversation = AnyConversation.TestCase

@@ -12,7 +12,7 @@ from telephony.protocol.routes import LAST_WORDS_MOST, Route, Routes
 
 def call_at(app_id="APP", channel="room", uid="100", call_id="", place=Place.LIVE):
     call = TrackedCall(CallInfo(app_id=app_id, channel=channel, uid=uid, call_id=call_id))
-    call.place = place
+    call._place = place
     return call
 
 
@@ -31,7 +31,7 @@ def test_a_call_is_found_and_after_removal_is_not(routes):
     assert call is routes.find(ROOM, "call_answered", False)
     routes.remove(call)
     assert routes.find(ROOM, "call_answered", False) is None
-    assert () == call.routes
+    assert () == call._routes
     routes.remove(call)
 
 

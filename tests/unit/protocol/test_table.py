@@ -359,7 +359,7 @@ def test_a_hangup_that_never_comes_is_not_awaited_for_ever(conversation):
     call = conversation.dialled("id-1")
     conversation.hung_up(call)
     conversation.later(61)
-    assert Place.GONE is call.place
+    assert Place.GONE is call._place
     assert [] == conversation.event("call_hangup", "id-1")
 
 
@@ -369,7 +369,7 @@ def test_a_hangup_before_the_answer_to_ours(conversation):
     request = conversation.send(EndCall(call_id="id-1"), call)
     conversation.event("call_hangup", "id-1", hangup_cause="X")
     conversation.succeeds(request)
-    assert Place.GONE is call.place
+    assert Place.GONE is call._place
     assert "X" == call.info.hangup_cause
 
 
@@ -589,9 +589,9 @@ def test_an_orphan_is_remembered_ten_minutes(conversation):
     """Then an event of it is a stranger's."""
     request = given_up(conversation)
     conversation.later(599)
-    assert Place.ORPHAN is request.call.place
+    assert Place.ORPHAN is request.call._place
     conversation.later(1)
-    assert Place.GONE is request.call.place
+    assert Place.GONE is request.call._place
     events = conversation.event("call_answered", "id-1", channel="room", uid="100")
     assert ["CallAnswered"] == names(events)
     assert events[0].call is not request.call
@@ -725,12 +725,12 @@ def test_closing_lets_go_of_everything(conversation):
     live = conversation.dialled("id-1")
     closing = conversation.dialled("id-2", channel="hall")
     conversation.hung_up(closing)
-    assert Place.CLOSING is closing.place
+    assert Place.CLOSING is closing._place
     orphan = given_up(conversation, channel="attic").call
     conversation.session.calls.clear()
     assert [] == conversation.calls
     for call in (live, closing, orphan):
-        assert Place.GONE is call.place
+        assert Place.GONE is call._place
         assert not call.info.active
 
 

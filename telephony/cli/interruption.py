@@ -10,7 +10,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Callable, ContextManager, Iterator
 
 if TYPE_CHECKING:
-    from telephony.output import Output
+    from telephony.cli.output import Output
 
 _HELD = b"telephony: interrupted: hanging up as soon as it can be (again: leave at once)\n"
 

@@ -1,4 +1,4 @@
-"""The command line: ``telephony demo | check | dial | listen | sandbox``.
+"""Which commands there are, and what each does.
 
 Who and where comes from the environment (``CM_HOST AUTH_TOKEN APPID CLIENT_ID TO_NUMBER
 FROM_NUMBER DID REGION SIP CHANNEL UID RTC_TOKEN``), and secrets from nowhere else: an
@@ -25,8 +25,8 @@ from typing import Any, Iterator, Sequence
 from telephony._version import __version__
 from telephony.client import Client
 from telephony.errors import InvalidArgumentError, TelephonyError, WaitTimeoutError
-from telephony.interruption import Patience, on_interruption
-from telephony.output import Output
+from telephony.cli.interruption import Patience, on_interruption
+from telephony.cli.output import Output
 from telephony.protocol.commands import Dial, checked_text
 from telephony.protocol.events import CallIncoming, Connected, ErrorOccurred, Event
 from telephony.protocol.states import ConnectionState
@@ -137,14 +137,14 @@ def _connected(
 
 
 def _demo(args: argparse.Namespace, out: Output) -> int:
-    from telephony.demo import run
+    from telephony.cli.demo import run
 
     run(out)
     return DONE
 
 
 def _check(args: argparse.Namespace, out: Output) -> int:
-    from telephony.check import run
+    from telephony.cli.check import run
 
     _required()
     client = Client.from_env(

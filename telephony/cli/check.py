@@ -11,7 +11,7 @@ from telephony.errors import ConnectError, RegistrationError
 from telephony.runtime.handshake import Endpoint, choose_proxy
 
 if TYPE_CHECKING:
-    from telephony.output import Output
+    from telephony.cli.output import Output
 
 _ADVICE = {
     "dns": "look for a typing error in CM_HOST, and whether this machine can look up names",

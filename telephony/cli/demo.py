@@ -19,7 +19,7 @@ from telephony.errors import TelephonyError
 from telephony.protocol.events import CallEvent, CallIncoming, ErrorOccurred, Event
 
 if TYPE_CHECKING:
-    from telephony.output import Output
+    from telephony.cli.output import Output
     from telephony.sandbox import Sandbox
 
 _T = TypeVar("_T")
