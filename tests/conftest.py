@@ -24,37 +24,46 @@ DIAL = {
 }
 
 
-def _sockets() -> set[str]:
+def _descriptors() -> set[tuple[str, str]]:
+    """The sockets, pipes and polls of this process; files may come and go."""
     found = set()
     for name in os.listdir("/proc/self/fd"):
         try:
             target = os.readlink(f"/proc/self/fd/{name}")
         except OSError:
             continue
-        if target.startswith("socket:"):
-            found.add(target)
+        if target.startswith(("socket:", "pipe:", "anon_inode:")):
+            found.add((name, target))
     return found
 
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
-    """Threads and sockets are back to where they were, at the latest shortly after the test."""
-    threads, sockets = set(threading.enumerate()), _sockets()
+    """No thread and no descriptor is left after a test; threads may take a moment to end."""
+    threads, descriptors = set(threading.enumerate()), _descriptors()
     yield
     end = time.monotonic() + 5
     for thread in set(threading.enumerate()) - threads:
         thread.join(max(0.0, end - time.monotonic()))
-    left = [t.name for t in set(threading.enumerate()) - threads]
-    assert not left, f"threads left behind: {left}"
-    if _sockets() - sockets:
+    left = [thread.name for thread in set(threading.enumerate()) - threads]
+    assert [] == left, "threads left behind"
+    if _descriptors() - descriptors:
         gc.collect()
-    assert not _sockets() - sockets, "sockets left behind"
+    assert set() == _descriptors() - descriptors, "descriptors left behind"
+
+
+@pytest.fixture(autouse=True)
+def no_proxy_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the environment says of proxies is not to decide what a test sees."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
 
 
 @pytest.fixture
 def cm() -> Iterator[Sandbox]:
-    """A sandbox with a fast clock."""
-    with Sandbox(time_scale=50) as sandbox:
+    """A sandbox with a fast clock, which does not hurry those who are to accept a call."""
+    with Sandbox(time_scale=50, lookup_hold=500, cm_hold=1000) as sandbox:
         yield sandbox
 
 

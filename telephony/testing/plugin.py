@@ -30,7 +30,10 @@ def telephony_sandbox() -> Iterator[Sandbox]:
     """A Call Manager for this test, on a port of its own, with a fast clock."""
     from telephony.sandbox import Sandbox
 
-    with Sandbox(time_scale=TIME_SCALE) as sandbox:
+    # Whoever is to accept a call is no faster in a test: the hold is 15 s there too.
+    with Sandbox(
+        time_scale=TIME_SCALE, lookup_hold=15 * TIME_SCALE, cm_hold=30 * TIME_SCALE
+    ) as sandbox:
         yield sandbox
 
 

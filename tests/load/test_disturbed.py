@@ -22,7 +22,13 @@ NAMELESS = {"call_initiated", "call_ringing"}
 def test_disturbed(seed):
     """Whatever the order: every call ends, is told so once, and nothing is told twice."""
     chance = random.Random(seed)
-    with Sandbox(time_scale=20, dids=[DID], respond=chance.choice(["early", "answer"])) as cm:
+    with Sandbox(
+        time_scale=20,
+        dids=[DID],
+        lookup_hold=600,
+        cm_hold=600,
+        respond=chance.choice(["early", "answer"]),
+    ) as cm:
         client = cm.client(dial_timeout=SECONDS, command_timeout=SECONDS)
         stories = Stories(client)
 

@@ -23,7 +23,6 @@ from tests.unit.runtime.transport_peers import (
     TEXT,
     Server,
     close_frame,
-    descriptors,
     echo,
     frame,
 )
@@ -48,18 +47,6 @@ def client_tls(authority):
     context = ssl.create_default_context()
     authority.configure_trust(context)
     return context
-
-
-@pytest.fixture(autouse=True)
-def nothing_left(monkeypatch):
-    """No proxy from the environment; afterwards no thread and no descriptor more than before."""
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-    before = descriptors()
-    yield
-    assert [threading.main_thread()] == threading.enumerate()
-    assert before == descriptors()
 
 
 @pytest.fixture(params=["ws", "wss"])

@@ -20,7 +20,6 @@ from telephony.runtime.transport import ConnectionDown, Transport, TransportOpti
 from tests.unit.runtime.transport_peers import (
     PATIENCE,
     Server,
-    descriptors,
     echo,
     frame,
 )
@@ -50,21 +49,6 @@ def client_tls(authority):
     context = ssl.create_default_context()
     authority.configure_trust(context)
     return context
-
-
-@pytest.fixture(autouse=True)
-def nothing_left(monkeypatch):
-    """No proxy from the environment; afterwards no thread and no descriptor more than before."""
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-    before = descriptors()
-    yield
-    for thread in threading.enumerate():
-        if thread.name == "telephony-dns":
-            thread.join(PATIENCE)
-    assert [threading.main_thread()] == threading.enumerate()
-    assert before == descriptors()
 
 
 def refused(url, seconds=PATIENCE, **options):

@@ -1,9 +1,7 @@
-"""A fast sandbox, phones for it, and a look at what a test leaves behind."""
+"""A fast sandbox, and phones for it."""
 
 from __future__ import annotations
 
-import os
-import threading
 from typing import Any, Callable, Iterator
 
 import pytest
@@ -12,34 +10,8 @@ from telephony.sandbox import Sandbox
 from tests.unit.sandbox.phone import Phone
 
 
-def open_sockets() -> set[str]:
-    """Return the sockets of this process, where the system tells."""
-    found = set()
-    try:
-        descriptors = os.listdir("/proc/self/fd")
-    except OSError:
-        return found
-    for descriptor in descriptors:
-        try:
-            target = os.readlink(f"/proc/self/fd/{descriptor}")
-        except OSError:
-            continue
-        if target.startswith("socket:"):
-            found.add(target)
-    return found
-
-
-@pytest.fixture(autouse=True)
-def nothing_left_behind() -> Iterator[None]:
-    """Fail a test that leaves a thread or a socket."""
-    threads, sockets = set(threading.enumerate()), open_sockets()
-    yield
-    assert set() == set(threading.enumerate()) - threads
-    assert set() == open_sockets() - sockets
-
-
 @pytest.fixture
-def sandbox(nothing_left_behind: None) -> Iterator[Callable[..., Sandbox]]:
+def sandbox() -> Iterator[Callable[..., Sandbox]]:
     """Start sandboxes whose calls run a hundred times as fast."""
     started: list[Sandbox] = []
 
