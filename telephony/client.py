@@ -178,8 +178,8 @@ class Client(CallControl):
         return cls(*from_environment(), **options)
 
     def __repr__(self) -> str:
-        options = self.options
-        return f"<Client {options.client_id} of {options.app_id} at {options.url}: {self.state}>"
+        options, host = self.options, self.options.connection.host
+        return f"<Client {options.client_id} of {options.app_id} at {host}: {self.state}>"
 
     # --- the connection ------------------------------------------------------------------
 

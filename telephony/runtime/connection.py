@@ -15,6 +15,7 @@ import time
 import weakref
 from datetime import datetime, timezone
 from typing import Any, Callable, Generic, Iterator, TypeVar
+from urllib.parse import urlsplit
 
 import attrs
 
@@ -73,6 +74,11 @@ class ConnectionOptions:
     ping_timeout: float
     send_timeout: float
     reconnect: Backoff | None
+
+    @property
+    def host(self) -> str:
+        """Host and port, for messages: the rest of a URL may hold what is not to be shown."""
+        return urlsplit(self.url).netloc
 
 
 class Connection(Generic[C]):
@@ -165,14 +171,13 @@ class Connection(Generic[C]):
                 raise
             if ended:
                 return
+            opened = self._transport is not None and self._transport.opened
             if mine:
                 self._cancel(attempt)
-        phase = "register"
+        trying = "" if mine else "; it is still being tried"
         raise ConnectError(
-            f"no connection to {self._options.url} within {seconds:g} s: still trying"
-            if not mine
-            else f"no connection to {self._options.url} within {seconds:g} s",
-            phase=phase,
+            f"no connection to {self._options.host} within {seconds:g} s{trying}",
+            phase="register" if opened else "tcp",
         )
 
     def _begin(self, deadline: Deadline) -> None:
@@ -452,12 +457,12 @@ class Connection(Generic[C]):
                             return messages
                 if deadline.expired:
                     raise ConnectError(
-                        f"{self._options.url} did not finish the registration in time",
+                        f"{self._options.host} did not finish the registration in time",
                         phase="register",
                     )
         except ConnectionDown as down:
             raise ConnectError(
-                f"{self._options.url} closed the connection during registration: {down}",
+                f"{self._options.host} closed the connection during registration: {down}",
                 phase="register",
             ) from None
 
