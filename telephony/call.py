@@ -17,6 +17,7 @@ from telephony.handlers import Registration
 from telephony.protocol.calls import CallInfo, Place
 from telephony.protocol.events import Event
 from telephony.protocol.states import CallState
+from telephony.protocol.wire import shown
 from telephony.runtime.deadline import Deadline
 from telephony.waits import HANGUP_SECONDS, AwaitedCall
 
@@ -134,7 +135,7 @@ class Call(AwaitedCall):
 
     def __repr__(self) -> str:
         info = self.info
-        number = info.from_ if info.direction == "inbound" else info.to
+        number = shown(info.from_ if info.direction == "inbound" else info.to)
         return f"<Call {info.call_id or '(no id yet)'} {info.direction} {number} {info.state}>"
 
     # --- commands: Client's, without the first argument --------------------------------------

@@ -212,12 +212,13 @@ def from_environment() -> tuple[str, str, str | None, str]:
 
     Raises ``InvalidArgumentError`` naming every variable that is missing.
     """
-    names = ("CM_HOST", "AUTH_TOKEN", "APPID")
-    missing = [name for name in names if not os.environ.get(name, "").strip()]
+    names = {
+        "CM_HOST": "the Call Manager's host or URL",
+        "AUTH_TOKEN": "its credentials, 'Basic …'",
+        "APPID": "the App ID, or MULTI",
+    }
+    missing = [f"{n} ({what})" for n, what in names.items() if not os.environ.get(n, "").strip()]
     if missing:
-        raise InvalidArgumentError(
-            f"{', '.join(missing)} must be set in the environment "
-            "(CM_HOST: the Call Manager's host or URL; AUTH_TOKEN: 'Basic …'; APPID)"
-        )
+        raise InvalidArgumentError(f"{', '.join(missing)} must be set in the environment")
     url, auth_token, app_id = (os.environ[name] for name in names)
     return url, auth_token, os.environ.get("CLIENT_ID") or None, app_id

@@ -16,6 +16,7 @@ from telephony.errors import (
 from telephony.protocol.calls import CallInfo, Place, TrackedCall
 from telephony.protocol.commands import checked_wait
 from telephony.protocol.states import UP, CallState
+from telephony.protocol.wire import shown
 from telephony.runtime.deadline import Deadline
 
 if TYPE_CHECKING:
@@ -160,8 +161,10 @@ class AwaitedCall(TrackedCall):
             isinstance(max_digits, bool) or not isinstance(max_digits, int) or max_digits < 1
         ):
             raise InvalidArgumentError(f"max_digits must be 1 or more, not {max_digits!r}")
-        if terminator is not None and not isinstance(terminator, str):
-            raise InvalidArgumentError("terminator must be a string of digits or None")
+        if terminator is not None and not (
+            isinstance(terminator, str) and set(terminator) <= set("0123456789*#")
+        ):
+            raise InvalidArgumentError(f"terminator must be of 0-9 * # or None, not {terminator!r}")
         deadline = Deadline(checked_wait("timeout", timeout))
         checked_wait("inter_digit", inter_digit)
         gap = Deadline(None)
@@ -193,7 +196,7 @@ class AwaitedCall(TrackedCall):
     def _too_long(self, what: str, timeout: float | None) -> WaitTimeoutError:
         info = self.info
         return WaitTimeoutError(
-            f"call {info.call_id or info.to} {what} within {timeout} s (it is {info.state})"
+            f"call {info.call_id or shown(info.to)} {what} within {timeout} s (it is {info.state})"
         )
 
     def _check_up(self, what: str, digits: str = "") -> None:
@@ -206,7 +209,7 @@ class AwaitedCall(TrackedCall):
         how = "ended" if info.state is CallState.HANGUP else "was let go of"
         why = f" ({info.hangup_cause})" if info.hangup_cause else ""
         raise CallEndedError(
-            f"call {info.call_id or info.to} {how}{why} before it was {what}",
+            f"call {info.call_id or shown(info.to)} {how}{why} before it was {what}",
             call=cast("Call", self),
             cause=info.hangup_cause,
             digits=digits,

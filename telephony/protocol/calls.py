@@ -16,6 +16,7 @@ from telephony.protocol.wire import (
     headers_of,
     integer_of,
     number_of,
+    shown,
     text_of,
 )
 
@@ -26,6 +27,10 @@ ECHO_MOST = 10_000
 
 #: The App ID of a client that serves several; no call has it.
 MULTI = "MULTI"
+
+
+def _shown(number: str) -> str:
+    return repr(shown(number))
 
 
 @attrs.frozen(kw_only=True)
@@ -41,8 +46,8 @@ class CallInfo:
     call_id: str = ""
     state: CallState = CallState.RINGING
     direction: str = ""
-    from_: str = ""
-    to: str = ""
+    from_: str = attrs.field(default="", repr=_shown)
+    to: str = attrs.field(default="", repr=_shown)
     channel: str = ""
     uid: str = ""
     app_id: str = ""

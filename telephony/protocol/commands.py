@@ -170,7 +170,7 @@ class Command:
 class Dial(Command):
     action: ClassVar[str] = "outbound"
 
-    to: str = _field(checked_text)
+    to: str = _field(checked_text, secret=True)  # may be a SIP URI
     from_: str = _field(checked_text, "from")
     channel: str = _field(checked_text)
     uid: AsText = _field(checked_word)

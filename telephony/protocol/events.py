@@ -97,14 +97,15 @@ class DtmfReceived(CallEvent):
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class UnknownEvent(Event):
+class UnknownEvent(CallEvent):
     """An event this version has no class for, or one that fits no call it knows.
 
-    ``call`` and ``info`` are None when it names no call that is tracked.
+    Unlike with other call events, ``call`` and ``info`` are None when it names no call that is
+    tracked.
     """
 
-    call: Call | None = None
-    info: CallInfo | None = attrs.field(default=None, repr=False)
+    call: Call | None = None  # type: ignore[assignment]
+    info: CallInfo | None = attrs.field(default=None, repr=False)  # type: ignore[assignment]
 
 
 @attrs.frozen(kw_only=True, eq=False)

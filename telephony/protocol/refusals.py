@@ -10,7 +10,7 @@ from telephony.errors import (
     DialFailedError,
     RegistrationError,
 )
-from telephony.protocol.wire import Frame, Secrets, flag_of, integer_of, redact, text_of
+from telephony.protocol.wire import Frame, Secrets, flag_of, integer_of, text_of
 
 #: What a dial is refused with when the CM gives no reason.
 NO_GATEWAYS = "no gateways available"
@@ -65,7 +65,7 @@ def refused(
         return None
     reason, status = refusal
     reason = secrets.mask(reason)
-    data = redact(frame.get("data"))
+    data = secrets.redact(frame.get("data"))
     kind = CommandRefusedError
     if action == "outbound":
         kind = DialFailedError

@@ -458,7 +458,7 @@ def describe(request: Request[Any]) -> str:
     """A command in words, for messages: ``outbound to +1555…``, ``hangup of call 4f…``."""
     command = request.command
     if isinstance(command, Dial):
-        return f"{command.action} to {command.to} ({request.request_id})"
+        return f"{command.action} to {wire.shown(command.to)} ({request.request_id})"
     if isinstance(command, CallCommand):
         return f"{command.action} of call {command.call_id} ({request.request_id})"
     return f"{command.action} ({request.request_id})"

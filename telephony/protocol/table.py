@@ -318,8 +318,8 @@ class CallTable(Generic[C]):
         if name == "dtmf_received":
             digits = text_of(frame.get("digits"))
             echo = call._is_echo(digits, now)
-            if not echo:
-                call._heard(digits)  # in any state: the answer may be on its way
+            if not echo and call._leg in UP:
+                call._heard(digits)
         return events.call_event(name, timestamp, frame, call, call.info, echo=echo)
 
     def _stranger(self, frame: Frame, name: str, call_id: str) -> C:

@@ -18,6 +18,7 @@ Frame = dict[str, Any]
 MASK = "***"
 _SECRET_KEYS = frozenset({"token", "auth_token", "authorization", "password", "sip"})
 _SIP_PARTS = re.compile(r"(?:username|password|user|pass)=([^;&?,@\s]+)", re.IGNORECASE)
+_USER_AND_PASSWORD = re.compile(r"^((?:sips?:)?)(?!sips?:)[^@\s:]*:[^@\s]*@")
 _SIP_USERINFO = re.compile(r"^(?:sips?:)?([^@;\s]+)@")
 
 
@@ -148,6 +149,16 @@ class Secrets:
         """*text* with every secret we know in it replaced."""
         return mask(text, (*self._own, *self._recent))
 
+    def redact(self, value: Any) -> Any:
+        """*value* with every secret in it masked, under whatever key it is."""
+        if isinstance(value, str):
+            return self.mask(value)
+        if isinstance(value, list):
+            return [self.redact(item) for item in value]
+        if isinstance(value, dict):
+            return {key: self.redact(item) for key, item in redact(value).items()}
+        return value
+
     def __repr__(self) -> str:
         return f"<Secrets: {len(self._own) + len(self._recent)}>"
 
@@ -159,6 +170,12 @@ def sip_secrets(sip: str) -> list[str]:
     if userinfo:
         found += [userinfo[1], *userinfo[1].split(":", 1)]
     return [sip, *found] if found else found
+
+
+def shown(number: str) -> str:
+    """A phone number or SIP URI as it may be shown: without credentials."""
+    number = _USER_AND_PASSWORD.sub(rf"\g<1>{MASK}@", number)
+    return _SIP_PARTS.sub(lambda part: part[0].replace(part[1], MASK), number)
 
 
 def mask(text: str, secrets: Iterable[str]) -> str:

@@ -89,7 +89,7 @@ def bridged(client: Client) -> Any:
 # --- before anything is sent -------------------------------------------------------------
 
 
-@says("CM_HOST, AUTH_TOKEN, APPID must be set in the environment …")
+@says("CM_HOST (…), AUTH_TOKEN (…), APPID (…) must be set in the environment")
 def nothing_set(cm: Sandbox) -> None:
     Client.from_env()
 

@@ -105,14 +105,16 @@ def test_digits_pressed_before_anybody_collects(connected):
     assert "" == call.collect_digits(flush=True, timeout=0)
 
 
-def test_a_key_that_overtakes_the_answer(connected):
-    """Pressed after the pick-up, told before it: the key counts."""
+def test_a_key_before_the_answer(connected):
+    """It is told like any other, but only what is pressed from the answer on is collected."""
     client, line = connected()
-    call = dialled(client, line)
+    call, keys = dialled(client, line), Recorded()
+    client.on(DtmfReceived, keys)
     line.event("dtmf_received", "call-1", digits="5")
     line.event("call_answered", "call-1")
-    call.wait_answered(SECONDS)
-    assert "5" == call.collect_digits(max_digits=1, timeout=1)
+    line.event("dtmf_received", "call-1", digits="6")
+    assert "6" == call.collect_digits(max_digits=1, timeout=SECONDS)
+    assert ["5", "6"] == [keys.next().digits, keys.next().digits]
 
 
 def test_the_call_ends_first(connected):

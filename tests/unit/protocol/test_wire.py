@@ -289,3 +289,27 @@ def test_secrets_do_not_show_in_their_own_repr():
     secrets.add(token="rtc-token-1")
     assert "rtc" not in repr(secrets)
     assert "credentials" not in repr(secrets)
+
+
+@pytest.mark.parametrize(
+    "number, expected",
+    [
+        ("+18005551234", "+18005551234"),
+        ("+1800;dtmf=12#", "+1800;dtmf=12#"),
+        ("sip:alice@host:5081", "sip:alice@host:5081"),
+        ("sip:alice:pa55@host:5081", "sip:***@host:5081"),
+        ("alice:pa55@host", "***@host"),
+        ("host;transport=tls;username=u1;password=pa55", "host;transport=tls;username=***;password=***"),
+    ],
+)
+def test_numbers_are_shown_without_credentials(number, expected):
+    """A callee can be a SIP URI, and that can hold a password."""
+    assert expected == wire.shown(number)
+
+
+def test_secrets_are_masked_wherever_they_stand():
+    """The CM may repeat a token in the midst of what it says."""
+    secrets = wire.Secrets("Basic c2VjcmV0LXRva2Vu")
+    secrets.add(token="rtc-token-100")
+    said = {"reason": "bad rtc-token-100", "more": ["c2VjcmV0LXRva2Vu", 1], "token": "x"}
+    assert {"reason": "bad ***", "more": ["***", 1], "token": "***"} == secrets.redact(said)
