@@ -57,6 +57,7 @@ class Call(AwaitedCall):
 
     @property
     def state(self) -> CallState:
+        """Where the call is in its life."""
         return self.info.state
 
     @property
@@ -66,38 +67,47 @@ class Call(AwaitedCall):
 
     @property
     def from_(self) -> str:
+        """The number that calls."""
         return self.info.from_
 
     @property
     def to(self) -> str:
+        """The number that is called."""
         return self.info.to
 
     @property
     def channel(self) -> str:
+        """The channel of its audio."""
         return self.info.channel
 
     @property
     def uid(self) -> str:
+        """The uid of its audio in the channel."""
         return self.info.uid
 
     @property
     def app_id(self) -> str:
+        """The App ID it is for."""
         return self.info.app_id
 
     @property
     def video(self) -> bool:
+        """Whether it has video."""
         return self.info.video
 
     @property
     def created_at(self) -> datetime | None:
+        """When it began (aware, UTC), or None."""
         return self.info.created_at
 
     @property
     def answered_at(self) -> datetime | None:
+        """When it was answered (aware, UTC), or None."""
         return self.info.answered_at
 
     @property
     def ended_at(self) -> datetime | None:
+        """When it ended (aware, UTC), or None."""
         return self.info.ended_at
 
     @property
@@ -117,10 +127,12 @@ class Call(AwaitedCall):
 
     @property
     def sip_disposition(self) -> str | None:
+        """``recv_bye``, ``send_bye`` …; None until the end."""
         return self.info.sip_disposition
 
     @property
     def sip_headers(self) -> Mapping[str, str]:
+        """The SIP headers it came with, read-only."""
         return self.info.sip_headers
 
     @property

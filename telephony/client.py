@@ -66,8 +66,8 @@ class Client(CallControl):
 
     Making one touches no network and starts no thread; ``connect()`` (or ``with client:``, or
     ``run_forever()``) does. Thread-safe: any method may be called on any thread, and in
-    callbacks. In a forked child everything but ``connect()`` and ``close()`` raises
-    ``ForkedClientError``; ``connect()`` gives the child a connection of its own.
+    callbacks. In a forked child commands, waits, ``calls()``, ``call()`` and ``health()`` raise
+    ``ForkedClientError``, until ``connect()`` gives the child a connection of its own.
 
     ``url``: ``wss://HOST`` or just ``HOST``. ``auth_token``: as the CM wants it
     (``"Basic …"``). ``client_id``: a name no other client has; None makes one up.
@@ -250,8 +250,8 @@ class Client(CallControl):
 
     @property
     def state(self) -> ConnectionState:
-        """What the connection is doing."""
-        return self._connection.state
+        """What the connection is doing; ``IDLE`` in a forked child that has none of its own."""
+        return ConnectionState.IDLE if self._connection.forked else self._connection.state
 
     @property
     def connected(self) -> bool:

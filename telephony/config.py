@@ -167,6 +167,8 @@ class Options:
             )
         if ssl_context is not None and not isinstance(ssl_context, ssl.SSLContext):
             raise InvalidArgumentError("ssl_context must be an ssl.SSLContext or None")
+        if not isinstance(allow_insecure, bool):
+            raise InvalidArgumentError(f"allow_insecure must be a bool, not {allow_insecure!r}")
         connection = ConnectionOptions(
             url=checked_url(url, allow_insecure=allow_insecure),
             transport=TransportOptions(
@@ -203,8 +205,12 @@ class Options:
         )
 
     def for_child(self) -> Options:
-        """The same for a forked child, which needs a name of its own if we made ours up."""
-        return attrs.evolve(self, client_id=made_up_client_id()) if self.client_id_made_up else self
+        """The same for a forked child, under a name of its own.
+
+        The CM lets only one client have a name: with ours the child would end our connection.
+        """
+        own = made_up_client_id() if self.client_id_made_up else f"{self.client_id}-{os.getpid()}"
+        return attrs.evolve(self, client_id=own)
 
 
 def from_environment() -> tuple[str, str, str | None, str]:

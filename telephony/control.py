@@ -315,10 +315,17 @@ class CallControl:
     def command(
         self, action: str, *, command_timeout: float | None = None, **fields: Any
     ) -> dict[str, Any]:
-        """Send any other command with these fields as they are; returns the whole response."""
+        """Send any other command with these fields as they are; returns the whole response.
+
+        With the ``callid`` of a tracked call it carries the call's ``appid`` too, unless given.
+        """
         for name in ("action", "request_id"):
             if name in fields:
                 raise InvalidArgumentError(f"{name} is set by the library")
+        call_id = fields.get("callid")
+        call = self.call(call_id) if isinstance(call_id, str) else None
+        if call is not None and call.app_id:
+            fields.setdefault("appid", call.app_id)
         command = commands.OtherCommand(action=action, fields=fields)
         return self._execute(command, None, command_timeout)
 
@@ -338,7 +345,7 @@ class CallControl:
         if isinstance(call_id, Call):
             if not call_id.call_id:
                 raise InvalidArgumentError(
-                    "call_id is not known yet: the CM has not answered the call's dial"
+                    "call_id is not known: the CM has not told the id of this call"
                 )
             return call_id.call_id, call_id
         return checked_text("call_id", call_id), self.call(call_id)

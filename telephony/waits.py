@@ -71,7 +71,7 @@ class AwaitedCall(TrackedCall):
         predicate_or_state: CallState | Predicate,
         timeout: float | None = None,
         *,
-        _what: str = "what was waited for",
+        _what: str = "as it was waited for",
     ) -> CallInfo:
         """Block until the call is in a state, or a predicate of its ``CallInfo`` is true.
 
@@ -86,7 +86,7 @@ class AwaitedCall(TrackedCall):
                 state = CallState(predicate_or_state)
             except ValueError:
                 raise InvalidArgumentError(
-                    f"there is no call state {predicate_or_state!r}"
+                    f"predicate_or_state: there is no call state {predicate_or_state!r}"
                 ) from None
             _what = str(state)
             test: Predicate = lambda info: info.state is state  # noqa: E731
@@ -106,7 +106,7 @@ class AwaitedCall(TrackedCall):
                     if test(info):
                         return info
                 if not up:
-                    self._check_up(_what)
+                    self._check_up(f"will not be {_what}")
                 self._check_process()
                 if not waiter.woken.wait(deadline.remaining()) and not waiter.infos:
                     raise self._too_long(f"was not {_what}", timeout)
@@ -185,7 +185,7 @@ class AwaitedCall(TrackedCall):
                         return "".join(taken)
                     gap = Deadline(inter_digit)
                 if not up:
-                    self._check_up("finished with its digits", "".join(taken))
+                    self._check_up("gives no more digits", "".join(taken))
                 self._check_process()
                 waits = [w for w in (deadline.remaining(), gap.remaining()) if w is not None]
                 if not waiter.woken.wait(min(waits) if waits else None):
@@ -205,11 +205,11 @@ class AwaitedCall(TrackedCall):
         if info.active:
             return
         if info.state is not CallState.HANGUP and self._client_closed():
-            raise ClientClosedError(f"the client was closed before the call was {what}")
+            raise ClientClosedError("the client was closed: nothing more is heard of the call")
         how = "ended" if info.state is CallState.HANGUP else "was let go of"
         why = f" ({info.hangup_cause})" if info.hangup_cause else ""
         raise CallEndedError(
-            f"call {info.call_id or shown(info.to)} {how}{why} before it was {what}",
+            f"call {info.call_id or shown(info.to)} {how}{why} and {what}",
             call=cast("Call", self),
             cause=info.hangup_cause,
             digits=digits,

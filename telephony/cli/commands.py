@@ -1,7 +1,7 @@
 """Which commands there are, and what each does.
 
 Who and where comes from the environment (``CM_HOST AUTH_TOKEN APPID CLIENT_ID TO_NUMBER
-FROM_NUMBER DID REGION SIP CHANNEL UID RTC_TOKEN``), and secrets from nowhere else: an
+FROM_NUMBER DID REGION SIP CHANNEL RTC_TOKEN``), and secrets from nowhere else: an
 argument can be read by every process on the machine. Exit codes: 0 done, 1 refused or
 failed, 2 usage, 130 interrupted.
 """
@@ -36,6 +36,9 @@ DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 #: Events that have come are still printed at the end, for so many seconds at most.
 DRAIN_SECONDS = 2.0
 
+#: The DID that ``telephony sandbox`` prints; dialling it loops back.
+USUAL_DID = "+18005550100"
+
 _USUAL = {"REGION": "AREA_CODE_NA", "CHANNEL": "telephony"}
 #: where a wrong argument came from
 _SOURCES = {
@@ -47,7 +50,7 @@ _SOURCES = {
     "from_": "FROM_NUMBER or --from",
     "region": "REGION",
     "channel": "CHANNEL",
-    "uid": "UID",
+    "uid": "--uid",
     "token": "RTC_TOKEN",
     "sip": "SIP",
     "timeout": "--ring",
@@ -160,7 +163,7 @@ def _dial(args: argparse.Namespace, out: Output) -> int:
         "to": to,
         "from_": from_,
         "channel": _setting("CHANNEL", args.channel),
-        "uid": _setting("UID", args.uid) or "100",
+        "uid": args.uid,
         "token": _rtc_token(args.app_id or os.environ["APPID"]),
         "region": _setting("REGION", args.region),
         "sip": _setting("SIP"),
@@ -194,7 +197,7 @@ def _dial(args: argparse.Namespace, out: Output) -> int:
 def _listen(args: argparse.Namespace, out: Output) -> int:
     _required()
     dids = args.did or re.split(r"[\s,]+", _setting("DID") or "")
-    first_uid = _setting("UID", args.uid) or "200"
+    first_uid = args.uid
     if not first_uid.isdecimal():
         raise InvalidArgumentError("uid must be a whole number: each call gets the next one")
     if args.accept is not None:
@@ -236,6 +239,7 @@ def _sandbox(args: argparse.Namespace, out: Output) -> int:
         auth_token=token,
         app_ids=app_ids,
         dids={app_id: args.did for app_id in app_ids} if args.did else None,
+        loop_back=[USUAL_DID],
         time_scale=args.time_scale,
         dtmf_echo=args.dtmf_echo,
     )
@@ -245,7 +249,7 @@ def _sandbox(args: argparse.Namespace, out: Output) -> int:
             "CM_HTTP": cm.http_url,
             "AUTH_TOKEN": cm.auth_token,
             "APPID": cm.app_id,
-            "DID": args.did[0] if args.did else "+18005550100",
+            "DID": args.did[0] if args.did else USUAL_DID,
             "TO_NUMBER": "+18005551234",
             "FROM_NUMBER": "+15551234567",
             "REGION": _USUAL["REGION"],
@@ -303,7 +307,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="telephony",
         description="Place and receive phone calls through the Agora SIP Call Manager.",
         epilog="Environment: CM_HOST AUTH_TOKEN APPID CLIENT_ID TO_NUMBER FROM_NUMBER DID REGION "
-        "SIP CHANNEL UID RTC_TOKEN. Exit codes: 0 done, 1 refused or failed, 2 usage, "
+        "SIP CHANNEL RTC_TOKEN. Exit codes: 0 done, 1 refused or failed, 2 usage, "
         "130 interrupted.",
     )
     parser.add_argument("--version", action="version", version=f"telephony {__version__}")
@@ -327,7 +331,7 @@ def _parser() -> argparse.ArgumentParser:
     dial.add_argument("--to", metavar="NUMBER", help="whom to call (TO_NUMBER)")
     dial.add_argument("--from", dest="from_", metavar="NUMBER", help="from where (FROM_NUMBER)")
     dial.add_argument("--channel", help="the channel for its audio (CHANNEL, telephony)")
-    dial.add_argument("--uid", help="the uid in the channel (UID, 100)")
+    dial.add_argument("--uid", default="100", help="the uid in the channel (100)")
     dial.add_argument("--region", help="the gateway's region (REGION, AREA_CODE_NA)")
     dial.add_argument("--app-id", help="the App ID, where APPID is MULTI")
     dial.add_argument("--ring", type=_seconds, metavar="SECONDS", help="let it ring so long")
@@ -340,7 +344,9 @@ def _parser() -> argparse.ArgumentParser:
     listen.add_argument(
         "--did", action="append", metavar="NUMBER", help="listen for it; repeatable (DID; all)"
     )
-    listen.add_argument("--uid", help="the first call's uid in the channel (UID, 200)")
+    listen.add_argument(
+        "--uid", default="200", help="the first call's uid in the channel (200)"
+    )
     listen.add_argument("--seconds", type=_seconds, help="end after so long (else on Ctrl-C)")
     either = listen.add_mutually_exclusive_group()
     either.add_argument("--accept", metavar="CHANNEL", help="accept calls into this channel")

@@ -75,17 +75,19 @@ class Routes(Generic[C]):
     def find(self, route: Route, name: str, has_id: bool) -> C | None:
         """The one call on *route* that an event can be about; None if there is no such one."""
         fits = self._on(route)
-        live = [call for call in fits if call._place is not Place.CLOSING]
+        live = [call for call in fits if call._place is Place.LIVE]
+        orphans = [call for call in fits if call._place is Place.ORPHAN]
         closing = [call for call in fits if call._place is Place.CLOSING]
-        unbound = [call for call in live if not call.info.call_id]
+        waiting = [call for call in live if not call.info.call_id]
         if has_id:  # an id nobody has yet belongs to a call that has none yet
-            choices = (unbound, live, closing)
+            lost = [call for call in orphans if not call.info.call_id]
+            choices = [waiting + lost, live, closing]
         elif name in ("call_initiated", "call_ringing"):
-            choices = ([call for call in unbound if call._place is Place.LIVE], live, closing)
+            choices = [waiting, live, closing, orphans]
         elif name == "call_hangup":  # what we hung up is waiting for just this
-            choices = (closing, live, [])
-        else:
-            choices = (live, closing, [])
+            choices = [closing, live, orphans]
+        else:  # a call that is there goes before one that may be
+            choices = [live, closing, orphans]
         chosen = next(filter(None, choices), [])
         return chosen[0] if len(chosen) == 1 else None
 

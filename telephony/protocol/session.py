@@ -45,7 +45,7 @@ from telephony.protocol.commands import (
 )
 from telephony.protocol.events import ErrorOccurred, Event
 from telephony.protocol.refusals import refused, registration_refused
-from telephony.protocol.table import REMEMBERED_MOST, CallTable
+from telephony.protocol.table import REMEMBERED_MOST, REMEMBERED_SECONDS, CallTable
 from telephony.protocol.wire import Frame, Secrets, text_of
 
 if TYPE_CHECKING:
@@ -305,7 +305,7 @@ class Session(Generic[C]):
         self.calls.expire(now)
         while self._abandoned:
             request = next(iter(self._abandoned.values()))
-            if request.abandoned_at + 600 > now:
+            if request.abandoned_at + REMEMBERED_SECONDS > now:
                 break
             self._abandoned.popitem(last=False)
 
@@ -402,18 +402,18 @@ class Session(Generic[C]):
 
     def _answered_late(self, request: Request[C], frame: Frame, now: float) -> list[Outcome]:
         """The command had been given up; what it did is true all the same."""
-        not_found = refused(request.command.action, frame, self.secrets)
+        refusal = refused(request.command.action, frame, self.secrets)
         if isinstance(request.command, Dial):
             call = request.call
             if call is None or call._place is not Place.ORPHAN:
                 return []
-            if not_found is not None:
+            if refusal is not None:
                 self.calls.end(call, now)
                 return []
             call = self.calls.dialled_late(call, _call_id_of(frame), now)
             return self._end_known_orphans(now)
-        if not_found is not None:
-            self._undo(request, isinstance(not_found, CallNotFoundError), now)
+        if refusal is not None:
+            self._undo(request, isinstance(refusal, CallNotFoundError), now)
         else:
             self._do(request, now)
         return []
@@ -442,7 +442,7 @@ class Session(Generic[C]):
         elif not_found and isinstance(command, (EndCall, HangUp)):
             self.calls.close(call, now)  # the far end was first: its call_hangup is on its way
         elif not_found and isinstance(command, (Accept, Reject)):
-            self.calls.drop(call, now)
+            self.calls.decline(call, now)  # but not one that is up: two may have tried to accept
 
 
 _MAYBE_DONE = "it may have been carried out, and is not sent again"

@@ -72,6 +72,7 @@ class CallTable(Generic[C]):
         self._suspects: dict[C, None] = {}  # made by events that fitted an orphan and a dial
         self._undialled = 0  # dials that are not answered yet
         self._ended: OrderedDict[str, _Tombstone[C]] = OrderedDict()
+
     # --- looking ---------------------------------------------------------------------
 
     def live(self) -> list[C]:
@@ -192,7 +193,7 @@ class CallTable(Generic[C]):
             self._forget(call, now)
 
     def decline(self, call: C, now: float) -> None:
-        """No callback wanted this incoming call; nothing if it was accepted meanwhile."""
+        """This incoming call is not for us; nothing if it was accepted meanwhile."""
         if call._place is Place.LIVE and call._offered:
             self.drop(call, now)
 

@@ -41,9 +41,7 @@ class Descriptor:
     """
 
     def __init__(self) -> None:
-        # Guards all that is written below, and what is built on top (see `stream`).
-        # Held only around calls that cannot block.
-        self.lock = threading.Lock()
+        self.lock = threading.Lock()  # guards all below, and what `stream` builds on top
         self.sock: socket.socket | None = None
         self.down: str | None = None  # why it is over; set without the lock by abort()
         # A byte in this pair wakes the thread in wait(): the reader, or the one that opens.

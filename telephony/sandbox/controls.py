@@ -5,7 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 from typing import TYPE_CHECKING, Any, Callable
 
-from telephony.errors import TelephonyError
+from telephony.errors import InvalidArgumentError, TelephonyError
 from telephony.sandbox.faults import Faults, Refusal
 
 if TYPE_CHECKING:
@@ -86,6 +86,8 @@ class FaultControls(Controls):
         ``form`` is ``"error"`` (``{"error": reason}``), ``"data"`` (``success`` false, with the
         reason) or ``"status"`` (``status_code``, or for a registration another ``status``).
         """
+        if not isinstance(times, int) or times < 1:
+            raise InvalidArgumentError(f"times must be 1 or more, not {times!r}")
         refusal = Refusal(reason, form, status_code)
         self._disturb(self._faults.refuse, refusal, action, times)
 
@@ -99,6 +101,8 @@ class FaultControls(Controls):
 
     def delay(self, seconds: float, action: str | None = None) -> None:
         """Hold back every response, or those to ``action``, for real seconds; 0 ends it."""
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds >= 0:
+            raise InvalidArgumentError(f"seconds must be 0 or more, not {seconds!r}")
         self._disturb(self._faults.set_delay, seconds, action)
 
     def duplicate(self, on: bool = True) -> None:

@@ -57,8 +57,7 @@ class DialPlan:
 
     def __init__(self, respond: str) -> None:
         self._usual = DialScript(respond=respond)
-        # Guards the scripts: tests add, the sandbox's thread takes.
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # guards the scripts: tests add, the sandbox's thread takes
         self._scripts: deque[DialScript] = deque()
 
     def add(self, script: DialScript) -> None:

@@ -19,11 +19,12 @@ class Inbound:
 
     def did_app(self, did: str, app_id: str | None) -> str | None:
         """Return the App ID an inbound call is for, or None if nobody here serves the DID."""
-        if self._switch.settings.dids is None:
-            app = app_id or self._switch.settings.app_ids[0]
-            return app if app in self._switch.settings.app_ids else None
-        apps = self._switch.settings.dids.get(digits_of(did), ())
-        return next((app for app in apps if app_id is None or app == app_id), None)
+        settings, digits = self._switch.settings, digits_of(did)
+        serving = settings.app_ids if settings.dids is None else settings.dids.get(digits, ())
+        apps = [app for app in serving if app_id is None or app == app_id]
+        # Of several that serve the DID, one whose clients are there to take the call.
+        there = (app for app in apps if self._switch.registry.eligible(app, digits))
+        return next(there, apps[0] if apps else None)
 
     def offer(
         self,

@@ -114,6 +114,8 @@ class Outbound:
         if self._switch.settings.dids is not None:
             apps = self._switch.settings.dids.get(digits, ())
             return app_id if app_id in apps else next(iter(apps), None)
+        if digits in self._switch.settings.loop_back:
+            return app_id
         return app_id if self._switch.registry.subscribed_to(app_id, digits) else None
 
     def _loop_back(self, leg: Leg, did_owner: str, ring_limit: float | None) -> None:

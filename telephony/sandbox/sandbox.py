@@ -31,7 +31,7 @@ class Sandbox(FaultControls):
     ``tokens`` gives some of them a token of their own. ``dids`` is the allow-list, App ID to
     DIDs, or just DIDs for the first App ID: calls come in for these only, and dialling one
     loops back into a second, inbound call. Without it calls come in for any number, and
-    dialling a number loops back when a client has subscribed to it.
+    dialling a number loops back when a client has subscribed to it, or it is in ``loop_back``.
 
     ``time_scale`` is how many times as fast the call clock runs as real time. On it are
     ringing, holds (``lookup_hold``, at most ``cm_hold``), delays of scripts, durations; not
@@ -53,6 +53,7 @@ class Sandbox(FaultControls):
         app_ids: Iterable[str] | str | None = None,
         tokens: Mapping[str, str] | None = None,
         dids: Mapping[str, Iterable[str]] | Iterable[str] | None = None,
+        loop_back: Iterable[str] = (),
         lookup_hold: float = 15.0,
         cm_hold: float = 30.0,
         time_scale: float = 1.0,
@@ -80,12 +81,15 @@ class Sandbox(FaultControls):
         for name, seconds in times.items():
             if not 0 < seconds < math.inf:
                 raise InvalidArgumentError(f"{name} must be more than 0, is {seconds!r}")
+        if not isinstance(port, int) or not 0 <= port < 65536:
+            raise InvalidArgumentError(f"port must be from 0 to 65535, is {port!r}")
         self._settings = settle(
             host=host,
             auth_token=auth_token,
             app_ids=app_ids,
             tokens=tokens,
             dids=dids,
+            loop_back=loop_back,
             dtmf_echo=dtmf_echo,
             lookup_hold=min(lookup_hold, cm_hold),
             respond=respond,
@@ -102,8 +106,7 @@ class Sandbox(FaultControls):
         )
         self._journal = Journal()
         self._dialplan = DialPlan(respond)
-        # Guards starting and stopping.
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # guards starting and stopping
 
     def start(self) -> Sandbox:
         """Listen, and return self; again while running: nothing. Raises OSError: port taken."""

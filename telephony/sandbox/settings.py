@@ -36,13 +36,14 @@ class Settings:
 
     ``tokens`` holds the App IDs with a token of their own; the others, and MULTI, use
     ``auth_token``. ``dids`` maps the digits of a DID to the App IDs that own it, or is None
-    when there is no allow-list.
+    when there is no allow-list; then ``loop_back`` holds the digits of what loops back anyway.
     """
 
     auth_token: str
     app_ids: tuple[str, ...]
     tokens: Mapping[str, str]
     dids: Mapping[str, tuple[str, ...]] | None
+    loop_back: frozenset[str]
     dtmf_echo: str
     lookup_hold: float
     respond: str
@@ -72,6 +73,7 @@ def settle(
     app_ids: Iterable[str] | str | None,
     tokens: Mapping[str, str] | None,
     dids: Mapping[str, Iterable[str]] | Iterable[str] | None,
+    loop_back: Iterable[str],
     dtmf_echo: str,
     lookup_hold: float,
     respond: str,
@@ -96,6 +98,7 @@ def settle(
         app_ids=apps,
         tokens=tokens,
         dids=_allow_list(apps, dids),
+        loop_back=frozenset(digits_of(number) for number in loop_back),
         dtmf_echo=dtmf_echo,
         lookup_hold=lookup_hold,
         respond=respond,

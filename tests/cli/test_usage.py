@@ -88,9 +88,9 @@ def test_only_what_is_missing_is_named(cm: Sandbox) -> None:
         (["check"], {"CLIENT_ID": " "}, "CLIENT_ID"),
         (["dial"], {"TO_NUMBER": "+1\x01"}, "TO_NUMBER"),
         (["dial"], {"REGION": "\x01N"}, "REGION"),
-        (["listen"], {"UID": "me"}, "UID"),
+        (["listen", "--uid", "me"], {}, "--uid"),
         (["listen", "--accept", ""], {}, "--accept"),
-        (["dial", "--uid", "a\x01b"], {}, "UID"),
+        (["dial", "--uid", "a\x01b"], {}, "--uid"),
     ],
 )
 def test_wrong_variables_are_named(

@@ -382,7 +382,7 @@ def wait_is_over(cm: Sandbox) -> None:
         client.dial(**DIAL).wait_for("unbridged", timeout=0)
 
 
-@says("call … ended (…) before it was …")
+@says("call … ended (…) and will not be …")
 def ended_first(cm: Sandbox) -> None:
     with cm.client() as client:
         call = bridged(client)

@@ -220,3 +220,28 @@ def test_subscriptions_decide_on_the_sandbox(cm):
         cm.drop_connections()
         assert client.wait_connected(SECONDS)
         cm.wait_for_command("register", SECONDS, subscribe_numbers=["+1888"])
+
+
+@pytest.mark.parametrize("action", ["accept", "reject"])
+def test_a_call_that_is_up_survives_a_refused_accept_or_reject(connected, action):
+    """Two callbacks may both have tried; what the CM does not find is the offer, not the call."""
+    client, line = connected()
+    call = offered(client, line)
+    took(line, "accept", call.accept, **JOIN)
+    line.event("call_answered", "call-9")
+    call.wait_answered(SECONDS)
+    again = (call.accept, JOIN) if action == "accept" else (call.reject, {})
+    error = refused(line, action, "callid not found", again[0], **again[1])
+    assert isinstance(error, CallNotFoundError)
+    assert [call] == client.calls() and call.active
+    took(line, "hangup", call.hangup)
+
+
+def test_any_other_command_carries_the_calls_app_id(connected):
+    """As all commands of a call do; one that is given goes as it is."""
+    client, line = connected(app_id="MULTI")
+    offered(client, line)
+    command = took(line, "park", client.command, "park", callid="call-9")
+    assert "APP" == command["appid"]
+    command = took(line, "park", client.command, "park", callid="call-9", appid="OTHER")
+    assert "OTHER" == command["appid"]

@@ -10,6 +10,9 @@ from telephony.protocol.commands import Accept, Bridge, EndCall, HangUp, Rebridg
 from tests.unit.protocol.conversation import STAMP, Conversation, answer, names, said, told
 
 
+ROUTE = {"channel": "room", "uid": "100"}
+
+
 @pytest.fixture
 def conversation():
     return Conversation()
@@ -741,3 +744,25 @@ def test_a_hangup_for_an_inbound_call(conversation):
     conversation.succeeds(conversation.send(HangUp(call_id="id-1"), call))
     assert CallState.HANGUP is call.info.state
     assert [] == conversation.calls
+
+
+def test_an_id_told_after_the_call_ended_is_not_kept(conversation):
+    """The dial's answer names a call that events without an id had ended: it is over."""
+    request = conversation.dial()
+    conversation.event("call_hangup", "", channel="room", uid="100")
+    conversation.succeeds(request, callid="id-1")
+    assert "id-1" == request.call.info.call_id
+    assert {} == conversation.session.calls._by_id
+    assert [] == conversation.event("call_answered", "id-1", channel="room", uid="100")
+
+
+def test_a_call_that_is_there_goes_before_one_that_may_be(conversation):
+    """After a dial gave up, the next one on its route gets the events without an id."""
+    given_up = conversation.dial()
+    conversation.session.give_up(given_up, conversation.now)
+    again = conversation.dial()
+    conversation.succeeds(again, callid="id-2")
+    assert ["CallAnswered"] == names(conversation.event("call_answered", "", **ROUTE))
+    assert ["CallHangup"] == names(conversation.event("call_hangup", "", **ROUTE))
+    assert [] == conversation.calls
+    assert Place.ORPHAN is given_up.call._place

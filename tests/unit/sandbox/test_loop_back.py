@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from telephony import CallIncoming
 from tests.unit.sandbox.phone import DIAL, JOIN
 
 DID = "+18005550100"
@@ -172,3 +173,19 @@ def test_a_script_comes_first(loop):
     cm.script_dial("busy")
     assert "Busy" == dialler.ask("outbound", **{**DIAL, "to": DID})["data"]["reason"]
     assert [] == answerer.events_until_now()
+
+
+def test_a_number_that_loops_back_without_an_allow_list(sandbox, phone):
+    """For a client subscribed to nothing too; other numbers simply answer."""
+    cm = sandbox(loop_back=["+18005550100"])
+    one = phone(cm)
+    one.command("outbound", **{**DIAL, "to": "+1 (800) 555-0100"})
+    assert "call_incoming" == one.event("call_incoming")["event"]
+
+
+def test_a_did_of_two_app_ids_goes_where_somebody_is(sandbox):
+    """A lookup reaches the App ID whose clients are there."""
+    cm = sandbox(app_ids=["app-a", "app-b"], dids={"app-a": ["+18001"], "app-b": ["+18001"]})
+    with cm.client(app_id="app-b") as client:
+        client.on(CallIncoming, lambda event: event.call.accept(token="t", channel="c", uid="1"))
+        assert cm.incoming(to="+18001", from_="+1555").wait_accepted(10)
