@@ -66,14 +66,16 @@ class Outbound:
             app = did_owner
             self._switch.after(leg, "step", SETUP, lambda: self._loop_back(leg, app, ring_limit))
             return
-        ring, limit = script.ring, LONGEST_RING if ring_limit is None else ring_limit
+        ring = script.ring
         if script.outcome == "busy" and not ring:
             self._switch.after(leg, "step", SETUP, lambda: self._fail(leg, "USER_BUSY"))
             return
         if ring is None:
-            ring = USUAL_RING if script.outcome == "answer" else limit
-        outcome = script.outcome if ring_limit is None or ring <= ring_limit else "no_answer"
-        self._switch.after(leg, "step", SETUP, lambda: self._ring(leg, min(ring, limit), outcome))
+            ring = USUAL_RING if script.outcome == "answer" else ring_limit or LONGEST_RING
+        outcome = script.outcome
+        if ring_limit is not None and ring > ring_limit:
+            ring, outcome = ring_limit, "no_answer"
+        self._switch.after(leg, "step", SETUP, lambda: self._ring(leg, ring, outcome))
 
     def _ring(self, leg: Leg, seconds: float, outcome: str) -> None:
         self._alert(leg)

@@ -118,6 +118,7 @@ def test_a_url_that_is_none(url, insecure):
 
 BAD_SECONDS = [0, -1, -0.5, float("nan"), float("inf"), 1e300, 10**400, "5", None, True, []]
 BAD = [
+    *[("allow_insecure", value) for value in ("no", 0, None)],
     *[("auth_token", value) for value in ("", "  ", None, 5, "a\r\nb", b"x")],
     *[("client_id", value) for value in ("", "  ", 5, "a\nb")],
     *[("app_id", value) for value in ("", "  ", None, 5, "a\nb")],
@@ -208,6 +209,15 @@ def test_by_position_and_by_name():
     by_name = Client(url="cm.example.org", auth_token=TOKEN, client_id="c-1", app_id="APP")
     by_position = Client("cm.example.org", TOKEN, "c-1", "APP")
     assert repr(by_name) == repr(by_position)
+
+
+@pytest.mark.parametrize("client_id", ["c-1", None])
+def test_a_forked_child_has_a_client_id_of_its_own(client_id):
+    """The CM lets only one client have a name, and the parent keeps it."""
+    options = make(client_id=client_id).options
+    assert options.client_id != options.for_child().client_id
+    if client_id is not None:
+        assert f"c-1-{os.getpid()}" == options.for_child().client_id
 
 
 def test_a_client_id_is_made_up():

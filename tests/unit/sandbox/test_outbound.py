@@ -283,3 +283,14 @@ def test_scripts_are_checked(cm, options):
     """A script that makes no sense is refused at once, naming what is wrong."""
     with pytest.raises(InvalidArgumentError, match=next(iter(options))):
         cm.script_dial(**options)
+
+
+def test_a_callee_who_takes_long(cm, phone):
+    """A script's ringing is not cut short when the dial sets no limit."""
+    cm.script_dial("answer", ring=40)
+    one = phone(cm)
+    unlimited = {name: value for name, value in DIAL.items() if name != "timeout"}
+    answer = one.response(one.command("outbound", **unlimited))
+    assert answer["data"]["success"] is True
+    one.ask("endcall", callid=answer["data"]["callid"])
+    assert 40 <= int(one.event("call_hangup")["duration"])
