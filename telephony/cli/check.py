@@ -56,8 +56,9 @@ def _phases(url: str, failure: ConnectError | None) -> list[str]:
     proxied = failure is not None and failure.phase == "proxy"
     with contextlib.suppress(ConnectError):
         proxied = proxied or choose_proxy(endpoint, None) is not None
-    phases = ["dns", "tcp", *(["proxy"] if proxied else []), *(["tls"] if endpoint.secure else [])]
-    return [*phases, "upgrade", "register"]
+    # Reaching the proxy is a part of its step; the CM's name is then the proxy's to look up.
+    reach = ["proxy"] if proxied else ["dns", "tcp"]
+    return [*reach, *(["tls"] if endpoint.secure else []), "upgrade", "register"]
 
 
 def _say_well(client: Client, session_id: str, took: float, out: Output) -> None:
