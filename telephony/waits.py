@@ -17,7 +17,7 @@ from telephony.protocol.calls import CallInfo, Place, TrackedCall
 from telephony.protocol.commands import checked_wait
 from telephony.protocol.states import UP, CallState
 from telephony.protocol.wire import shown
-from telephony.runtime.deadline import Deadline
+from telephony.runtime.deadline import Deadline, wait
 
 if TYPE_CHECKING:
     from telephony.call import Call
@@ -108,7 +108,7 @@ class AwaitedCall(TrackedCall):
                 if not up:
                     self._check_up(f"will not be {_what}")
                 self._check_process()
-                if not waiter.woken.wait(deadline.remaining()) and not waiter.infos:
+                if not wait(waiter.woken, deadline.remaining()) and not waiter.infos:
                     raise self._too_long(f"was not {_what}", timeout)
 
     def wait_ended(self, timeout: float | None = None) -> CallInfo:
@@ -134,7 +134,7 @@ class AwaitedCall(TrackedCall):
                         return info
                     remaining = patience if remaining is None else min(patience, remaining)
                 self._check_process()
-                if not waiter.woken.wait(remaining) and deadline.expired:
+                if not wait(waiter.woken, remaining) and deadline.expired:
                     raise self._too_long("did not end", timeout)
 
     def collect_digits(
@@ -188,7 +188,7 @@ class AwaitedCall(TrackedCall):
                     self._check_up("gives no more digits", "".join(taken))
                 self._check_process()
                 waits = [w for w in (deadline.remaining(), gap.remaining()) if w is not None]
-                if not waiter.woken.wait(min(waits) if waits else None):
+                if not wait(waiter.woken, min(waits) if waits else None):
                     if self._digits:
                         continue  # the last of them came as time ran out
                     return "".join(taken)

@@ -46,7 +46,7 @@ from telephony.protocol.session import (
 from telephony.protocol.states import ConnectionState
 from telephony.protocol.wire import Frame
 from telephony.runtime.backoff import STABLE_SECONDS, Backoff
-from telephony.runtime.deadline import Deadline
+from telephony.runtime.deadline import SLICE_SECONDS, Deadline
 from telephony.runtime.pending import Pending, Slot
 from telephony.runtime.transport import ConnectionDown, Transport, TransportOptions
 
@@ -63,6 +63,11 @@ GRACE_SECONDS = 0.25
 IDLE, CONNECTING, CONNECTED, RECONNECTING, CLOSED = ConnectionState
 
 C = TypeVar("C", bound=TrackedCall)
+
+
+def _slice(seconds: float | None) -> float:
+    """How long to wait at a time, so that no signal is missed; see ``deadline.wait``."""
+    return SLICE_SECONDS if seconds is None else min(seconds, SLICE_SECONDS)
 
 
 @attrs.frozen(kw_only=True)
@@ -207,7 +212,7 @@ class Connection(Generic[C]):
                 raise self._failure or ConnectError("the attempt was given up", phase="tcp")
             if deadline.expired:
                 return False
-            self._changed.wait(deadline.remaining())
+            self._changed.wait(_slice(deadline.remaining()))
 
     def _cancel(self, attempt: int) -> None:
         """End a first attempt nobody waits for. Wants the lock."""
@@ -221,19 +226,17 @@ class Connection(Generic[C]):
     def wait_connected(self, timeout: float | None) -> bool:
         """Block until connected, or closed, or *timeout* seconds are over."""
         self.check_process()
+        deadline = Deadline(timeout)
         with self.lock:
-            self._changed.wait_for(lambda: self._state in (CONNECTED, CLOSED), timeout)
+            while self._state not in (CONNECTED, CLOSED) and not deadline.expired:
+                self._changed.wait(_slice(deadline.remaining()))
             return self._state is CONNECTED
 
     def wait_over(self) -> None:
-        """Block until the connection is closed or given up.
-
-        In slices, because CPython can miss a signal that comes as an untimed wait begins; a
-        service that is told to stop once must not wait to be told again.
-        """
+        """Block until the connection is closed or given up."""
         with self.lock:
             while self._state not in (IDLE, CLOSED):
-                self._changed.wait(TICK_SECONDS)
+                self._changed.wait(SLICE_SECONDS)
 
     def _set_state(self, state: ConnectionState) -> None:
         """Wants the lock."""

@@ -2,7 +2,28 @@
 
 from __future__ import annotations
 
+import threading
 import time
+
+#: On the main thread no wait is longer than this many seconds at a time.
+SLICE_SECONDS = 0.5
+
+
+def wait(event: threading.Event, seconds: float | None) -> bool:
+    """Wait at most *seconds* (None: for ever) for *event*; whether it is set.
+
+    CPython can miss a signal that comes just as a wait begins, and then Ctrl-C does nothing
+    until the wait is over. Signals are the main thread's, so there the wait is cut in slices.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return event.wait(seconds)
+    deadline = Deadline(seconds)
+    while True:
+        left = deadline.remaining()
+        if left is not None and left <= SLICE_SECONDS:
+            return event.wait(left)
+        if event.wait(SLICE_SECONDS):
+            return True
 
 
 class Deadline:

@@ -6,6 +6,7 @@ import threading
 
 from telephony.errors import TelephonyError
 from telephony.protocol.wire import Frame
+from telephony.runtime.deadline import wait
 
 
 class Slot:
@@ -20,7 +21,7 @@ class Slot:
 
     def wait(self, timeout: float | None) -> bool:
         """Wait at most *timeout* seconds (None: for ever); true if the slot is filled."""
-        return self._filled.wait(timeout)
+        return wait(self._filled, timeout)
 
     def fill(self, response: Frame | None, error: TelephonyError | None) -> None:
         self.response = response
