@@ -68,7 +68,7 @@ def no_proxy_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def cm() -> Iterator[Sandbox]:
     """A sandbox with a fast clock, which does not hurry those who are to accept a call."""
-    with Sandbox(time_scale=50, lookup_hold=500, cm_hold=1000) as sandbox:
+    with Sandbox(time_scale=50, lookup_hold=250, cm_hold=500) as sandbox:
         yield sandbox
 
 
