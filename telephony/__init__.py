@@ -26,6 +26,7 @@ from telephony.errors import (
     WaitTimeoutError,
 )
 from telephony.handlers import EventHandler
+from telephony.hooks import Hooks
 from telephony.protocol.calls import CallInfo
 from telephony.protocol.events import (
     BridgeEnded,
@@ -83,6 +84,7 @@ __all__ = [
     "ForkedClientError",
     "Gap",
     "Health",
+    "Hooks",
     "InvalidArgumentError",
     "NotConnectedError",
     "NotSentError",

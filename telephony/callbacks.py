@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from typing import Any, Callable, ContextManager
 
 from telephony.call import Call
 from telephony.handlers import Callback, Handlers
+from telephony.hooks import Hooks
 from telephony.protocol.events import CallIncoming, ErrorOccurred, Event
 from telephony.runtime.dispatcher import Dispatcher
 
@@ -27,23 +29,41 @@ class Callbacks:
         workers: int,
         context: Callable[[], ContextManager[Any]] | None,
         decline: Callable[[Call], None],
+        hooks: Hooks | None = None,
     ) -> None:
         self.handlers = handlers
         self.dispatcher = Dispatcher(workers)
         self._context = context or contextlib.nullcontext
         self._decline = decline
+        self._hooks = hooks
 
     def emit(self, event: Event) -> None:
         """Hand *event* to its lane; runs on the reader's thread and never blocks."""
+        if self._hooks is not None:
+            self._hooks.event_received(event.name)
         wanting = self.handlers.wanting(event)
         call: Call | None = getattr(event, "call", None)
         if isinstance(event, CallIncoming):
             if wanting:
-                self.dispatcher.submit(call, lambda: self._offer(event, wanting))
+                self._submit(call, lambda: self._offer(event, wanting))
             else:
                 self._decline(event.call)
         elif wanting:
-            self.dispatcher.submit(call, lambda: self._tell(event, wanting))
+            self._submit(call, lambda: self._tell(event, wanting))
+
+    def _submit(self, lane: Call | None, job: Callable[[], object]) -> None:
+        hooks, dispatcher = self._hooks, self.dispatcher
+        if hooks is None:
+            dispatcher.submit(lane, job)
+            return
+        queued_at = time.monotonic()
+
+        def timed() -> None:
+            hooks.callback_started(dispatcher.queued, time.monotonic() - queued_at)
+            job()
+
+        hooks.callback_queued(dispatcher.queued + 1)
+        dispatcher.submit(lane, timed)
 
     def _offer(self, event: CallIncoming, wanting: list[Callback]) -> None:
         """Let the callbacks have an incoming call; one that none of them wants goes."""

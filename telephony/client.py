@@ -86,7 +86,8 @@ class Client(CallControl):
     up. ``ssl_context``, ``headers``, ``proxy``: transport (``proxy`` None: the environment's,
     False: none). ``max_message_size``: bytes; a larger message closes the connection.
     ``stale_timeout``: how long a call that may have ended during an outage is kept.
-    ``allow_insecure``: permits ``ws://`` to another machine.
+    ``allow_insecure``: permits ``ws://`` to another machine. ``hooks``: an object that is told
+    what to count and to time, see ``Hooks``.
 
     Raises ``InvalidArgumentError`` naming the argument that is wrong.
     """
@@ -116,6 +117,7 @@ class Client(CallControl):
         max_message_size: int = 1 << 20,
         stale_timeout: float = 3600,
         allow_insecure: bool = False,
+        hooks: object | None = None,
         **unknown: NoReturn,
     ) -> None:
         if unknown:
@@ -143,6 +145,7 @@ class Client(CallControl):
             max_message_size=max_message_size,
             stale_timeout=stale_timeout,
             allow_insecure=allow_insecure,
+            hooks=hooks,
         )
         self._handlers = Handlers()
         self._build(self.options.subscribe_numbers)
@@ -163,9 +166,10 @@ class Client(CallControl):
             self.options.workers,
             self.options.callback_context,
             lambda call: self._connection.decline(call),
+            self.options.hooks,
         )
         self._connection: Connection[Call] = Connection(
-            self._session, self.options.connection, self._callbacks.emit
+            self._session, self.options.connection, self._callbacks.emit, self.options.hooks
         )
 
     @classmethod

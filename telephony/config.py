@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 import attrs
 
 from telephony.errors import InvalidArgumentError
+from telephony.hooks import Hooks
+from telephony.hooks import checked as checked_hooks
 from telephony.protocol.commands import checked_numbers, checked_seconds, checked_text
 from telephony.runtime.backoff import Backoff
 from telephony.runtime.connection import ConnectionOptions
@@ -132,6 +134,7 @@ class Options:
     keep_orphans: bool
     callback_context: Callable[[], ContextManager[Any]] | None
     stale_timeout: float
+    hooks: Hooks | None = attrs.field(repr=False)
 
     @classmethod
     def checked(
@@ -159,6 +162,7 @@ class Options:
         max_message_size: int,
         stale_timeout: float,
         allow_insecure: bool,
+        hooks: object,
     ) -> Options:
         """Raises ``InvalidArgumentError`` naming the first argument that is wrong."""
         if orphan_policy not in ("hangup", "keep"):
@@ -202,6 +206,7 @@ class Options:
             keep_orphans=orphan_policy == "keep",
             callback_context=_function("callback_context", callback_context),
             stale_timeout=checked_seconds("stale_timeout", stale_timeout),
+            hooks=checked_hooks(hooks),
         )
 
     def for_child(self) -> Options:

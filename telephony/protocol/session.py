@@ -182,7 +182,7 @@ class Session(Generic[C]):
     ) -> Request[C]:
         """Give *command* its id and its text; a dial gets its call."""
         self._count += 1
-        request_id = f"{command.action}_{self._count}"
+        request_id = self.calls.why = f"{command.action}_{self._count}"
         text = wire.encode({**command.to_wire(), "request_id": request_id})
         if isinstance(command, Dial):
             self.secrets.add(token=command.token, sip=command.sip)
@@ -209,6 +209,7 @@ class Session(Generic[C]):
     def not_sent(self, request: Request[C], now: float) -> None:
         """Not a byte of it left: as if it had never been."""
         known = self._requests.pop(request.request_id, None)
+        self.calls.why = request.request_id
         call = request.call
         if isinstance(request.command, Dial) and call is not None:
             if known:
@@ -225,6 +226,7 @@ class Session(Generic[C]):
     def give_up(self, request: Request[C], now: float) -> list[Outcome]:
         """Nobody waits for the answer any more; it still counts if it comes."""
         del self._requests[request.request_id]
+        self.calls.why = request.request_id
         request.abandoned_at = now
         self._abandoned[request.request_id] = request
         if len(self._abandoned) > REMEMBERED_MOST:
@@ -236,6 +238,7 @@ class Session(Generic[C]):
 
     def disown(self, request: Request[C], now: float) -> list[Outcome]:
         """The dial was answered, but whoever dialled was interrupted and never got the call."""
+        self.calls.why = request.request_id
         if isinstance(request.command, Dial) and request.call is not None:
             self.calls.orphan(request.call, now)
         return self._end_known_orphans(now)
@@ -267,7 +270,7 @@ class Session(Generic[C]):
         self._phase = _Phase.GREETING
         outcomes: list[Outcome] = []
         for request in list(self._requests.values()):
-            outcomes += self._unknown(request, self._lost_error(request, reason), now)
+            outcomes += self._unknown(request, self.lost_error(request, reason), now)
         self._requests.clear()
         self._abandoned.clear()  # no answer comes over another connection
         self.calls.mark_stale(now)
@@ -282,7 +285,8 @@ class Session(Generic[C]):
             return [Answer(request.request_id, error=error)]
         return [Tell(ErrorOccurred(error=error))]
 
-    def _lost_error(self, request: Request[C], reason: str) -> ConnectionLostError:
+    def lost_error(self, request: Request[C], reason: str) -> ConnectionLostError:
+        """The error for a command whose answer was lost with the connection."""
         return ConnectionLostError(
             f"connection lost ({reason}) while {describe(request)} was under way: {_MAYBE_DONE}",
             action=request.command.action,
@@ -371,8 +375,10 @@ class Session(Generic[C]):
         return wire.encode(frame)
 
     def _event(self, frame: Frame, now: float) -> list[Outcome]:
-        if not text_of(frame["event"]):
+        name = text_of(frame["event"])
+        if not name:
             return self.unreadable(ProtocolError("the CM sent an event without a name"))
+        self.calls.why = name
         found = self.calls.apply(frame, now)
         outcomes: list[Outcome] = [Tell(event) for event in found.events]
         if found.to_end is not None:
@@ -383,6 +389,7 @@ class Session(Generic[C]):
         return outcomes
 
     def _answered(self, request: Request[C], frame: Frame, now: float) -> list[Outcome]:
+        self.calls.why = request.request_id
         call_id = getattr(request.command, "call_id", None)
         error = refused(request.command.action, frame, self.secrets, call_id)
         if isinstance(request.command, Dial):
@@ -402,6 +409,7 @@ class Session(Generic[C]):
 
     def _answered_late(self, request: Request[C], frame: Frame, now: float) -> list[Outcome]:
         """The command had been given up; what it did is true all the same."""
+        self.calls.why = request.request_id
         refusal = refused(request.command.action, frame, self.secrets)
         if isinstance(request.command, Dial):
             call = request.call
@@ -410,7 +418,7 @@ class Session(Generic[C]):
             if refusal is not None:
                 self.calls.end(call, now)
                 return []
-            call = self.calls.dialled_late(call, _call_id_of(frame), now)
+            call = self.calls.identify(call, _call_id_of(frame), now)
             return self._end_known_orphans(now)
         if refusal is not None:
             self._undo(request, isinstance(refusal, CallNotFoundError), now)

@@ -7,7 +7,7 @@ route that fits more than one call decides nothing: the table never guesses.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Any, Callable, Generic, TypeVar, cast
 
 import attrs
@@ -41,6 +41,19 @@ class _Tombstone(Generic[C]):
     call: C | None  # kept where a dial's answer may still ask for it
 
 
+@attrs.frozen
+class Move:
+    """A call got another state, or became known by its id (``before`` is None then).
+
+    ``why`` is the event or the request that did it.
+    """
+
+    call_id: str
+    before: CallState | None
+    after: CallState
+    why: str
+
+
 @attrs.define
 class Found(Generic[C]):
     """What one event led to."""
@@ -72,6 +85,8 @@ class CallTable(Generic[C]):
         self._suspects: dict[C, None] = {}  # made by events that fitted an orphan and a dial
         self._undialled = 0  # dials that are not answered yet
         self._ended: OrderedDict[str, _Tombstone[C]] = OrderedDict()
+        self.moves: deque[Move] = deque(maxlen=REMEMBERED_MOST)  # to be logged, without the lock
+        self.why = ""  # what is being taken in
 
     # --- looking ---------------------------------------------------------------------
 
@@ -100,7 +115,7 @@ class CallTable(Generic[C]):
         It is another one than *call* if events had made it before the answer came.
         """
         self._undialled -= 1
-        call = self._identify(call, call_id, now)
+        call = self.identify(call, call_id, now)
         self._settle_suspects(now)
         return call
 
@@ -127,10 +142,6 @@ class CallTable(Generic[C]):
 
     def orphans(self) -> list[C]:
         return list(self._orphans)
-
-    def dialled_late(self, call: C, call_id: str, now: float) -> C:
-        """The answer came after the dial had given up; returns the call that has the id."""
-        return self._identify(call, call_id, now)
 
     def turn_up(self, call: C, now: float) -> Event:
         """A call whose dial gave up is there after all: kept, or being closed from now on."""
@@ -159,7 +170,7 @@ class CallTable(Generic[C]):
         call._held_until = None
         self._set_place(call, Place.LIVE, None)
         new: dict[str, Any] = {"channel": channel, "uid": uid, "app_id": app_id or call.info.app_id}
-        call._changed(attrs.evolve(call.info, active=True, stale=False, **new))
+        self._change(call, active=True, stale=False, **new)
         self._routes.add(call)
         return call
 
@@ -180,7 +191,7 @@ class CallTable(Generic[C]):
         self._orphans.pop(call, None)
         call._closed_at = now
         self._set_place(call, Place.CLOSING, now + CLOSING_SECONDS)
-        call._changed(attrs.evolve(call.info, state=CallState.HANGUP, active=False, stale=False))
+        self._change(call, state=CallState.HANGUP, active=False, stale=False)
 
     def end(self, call: C, now: float) -> None:
         """The call is over, and no event will tell of it."""
@@ -203,7 +214,7 @@ class CallTable(Generic[C]):
         """The connection is gone: from now on any live call may end unheard."""
         for call in self._live:
             if not call.info.stale:
-                call._changed(attrs.evolve(call.info, stale=True))
+                self._change(call, stale=True)
                 deadline = now + self._stale_timeout
                 self._set_place(call, Place.LIVE, min(deadline, call._held_until or deadline))
 
@@ -300,15 +311,15 @@ class CallTable(Generic[C]):
                 call._held_until = None
             self._set_place(call, Place.LIVE, call._held_until)
             if call.info.stale:
-                call._changed(attrs.evolve(call.info, stale=False))
+                self._change(call, stale=False)
         if new is None:
             return None
         if name == "call_hangup":
-            call._changed(attrs.evolve(call.info, **new))
+            self._change(call, **new)
             self._routes.remember_last_words(call, frame)
             self._forget(call, now)
         elif any(getattr(call.info, field) != value for field, value in new.items()):
-            call._changed(attrs.evolve(call.info, **new))
+            self._change(call, **new)
             self._routes.add(call)
         timestamp = number_of(frame.get("timestamp"))
         if name not in TRANSITIONS:
@@ -346,7 +357,8 @@ class CallTable(Generic[C]):
     def _bind(self, call: C, call_id: str) -> None:
         if call.info.call_id != call_id:
             self._by_id.pop(call.info.call_id, None)
-            call._changed(attrs.evolve(call.info, call_id=call_id))
+            self._change(call, call_id=call_id)
+            self.moves.append(Move(call_id, None, call.info.state, self.why))
         self._by_id[call_id] = call
 
     def _settle_suspects(self, now: float) -> None:
@@ -357,9 +369,9 @@ class CallTable(Generic[C]):
             if not any(call._place is Place.LIVE for call in unbound):
                 del self._suspects[suspect]
                 if len(unbound) == 1:
-                    self._identify(unbound[0], info.call_id, now)
+                    self.identify(unbound[0], info.call_id, now)
 
-    def _identify(self, call: C, call_id: str, now: float) -> C:
+    def identify(self, call: C, call_id: str, now: float) -> C:
         """*call* was dialled and has *call_id*; returns the call that goes by it from now on."""
         if not call_id or call.info.call_id == call_id:
             return call
@@ -368,7 +380,7 @@ class CallTable(Generic[C]):
             other = self._ended[call_id].call
         if other is None:
             if call._place is Place.GONE:  # events without an id had ended it
-                call._changed(attrs.evolve(call.info, call_id=call_id))
+                self._change(call, call_id=call_id)
                 self._bury(call_id, _Tombstone(now + REMEMBERED_SECONDS, True, None))
             else:
                 self._bind(call, call_id)
@@ -381,7 +393,7 @@ class CallTable(Generic[C]):
             name: getattr(other.info, name) or getattr(dialled, name)
             for name in ("direction", "from_", "to", "channel", "uid", "app_id", "video")
         }
-        other._changed(attrs.evolve(other.info, created_at=dialled.created_at, **new))
+        self._change(other, created_at=dialled.created_at, **new)
         if other._place is not Place.GONE:
             self._routes.add(other)
         if place is Place.ORPHAN and other._place is Place.LIVE:
@@ -389,6 +401,13 @@ class CallTable(Generic[C]):
             self._orphans[other] = None
             self._set_place(other, place, deadline)
         return other
+
+    def _change(self, call: C, **new: Any) -> None:
+        """Swap the call's snapshot for one with these fields."""
+        before, after = call.info, attrs.evolve(call.info, **new)
+        if before.state is not after.state:
+            self.moves.append(Move(after.call_id, before.state, after.state, self.why))
+        call._changed(after)
 
     def _set_place(self, call: C, place: Place, deadline: float | None) -> None:
         call._place = place
@@ -411,7 +430,7 @@ class CallTable(Generic[C]):
             ended = new.get("state", call.info.state) is CallState.HANGUP
             kept = call if self._undialled or self._orphans else None
             self._bury(call_id, _Tombstone(now + REMEMBERED_SECONDS, ended, kept))
-        call._changed(attrs.evolve(call.info, **{**new, "active": False, "stale": False}))
+        self._change(call, **{**new, "active": False, "stale": False})
 
     def _bury(self, call_id: str, tombstone: _Tombstone[C]) -> None:
         self._ended[call_id] = tombstone

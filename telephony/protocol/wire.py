@@ -16,6 +16,8 @@ from telephony.errors import ProtocolError
 Frame = dict[str, Any]
 
 MASK = "***"
+#: A frame is logged up to so many characters.
+LOGGED_MOST = 4000
 _SECRET_KEYS = frozenset({"token", "auth_token", "authorization", "password", "sip"})
 _SIP_PARTS = re.compile(r"(?:username|password|user|pass)=([^;&?,@\s]+)", re.IGNORECASE)
 _USER_AND_PASSWORD = re.compile(r"^((?:sips?:)?)(?!sips?:)[^@\s:]*:[^@\s]*@")
@@ -124,6 +126,25 @@ def redact(value: Any, depth: int = 6) -> Any:
     return value
 
 
+def loggable(message: str | bytes, secrets: Secrets) -> str:
+    """A frame for the log: its secrets masked, long texts and deep nesting cut off."""
+    try:
+        frame = decode(message)
+    except ProtocolError as error:
+        return f"({error})"
+    text = encode(_plain(secrets.redact(frame)))
+    return text if len(text) <= LOGGED_MOST else f"{text[:LOGGED_MOST]}… ({len(text)} characters)"
+
+
+def _plain(value: Any) -> Any:
+    """*value* without the credentials of its SIP URIs."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return shown(value) if isinstance(value, str) else value
+
+
 class Secrets:
     """Our own secrets, so that a reason in which the CM repeats one can be shown.
 
@@ -151,12 +172,15 @@ class Secrets:
 
     def redact(self, value: Any) -> Any:
         """*value* with every secret in it masked, under whatever key it is."""
+        return self._masked(redact(value))
+
+    def _masked(self, value: Any) -> Any:
         if isinstance(value, str):
             return self.mask(value)
         if isinstance(value, list):
-            return [self.redact(item) for item in value]
+            return [self._masked(item) for item in value]
         if isinstance(value, dict):
-            return {key: self.redact(item) for key, item in redact(value).items()}
+            return {key: self._masked(item) for key, item in value.items()}
         return value
 
     def __repr__(self) -> str:

@@ -20,7 +20,7 @@ MODULES = {
 
 #: What is above the core; the core never imports it.
 SATELLITES = {"cli", "__main__", "sandbox", "testing", "contrib"}
-STOREYS = ["_version", "errors", "protocol", "runtime", None, "client", "telephony"]
+STOREYS = ["_version", "errors", "hooks", "protocol", "runtime", None, "client", "telephony"]
 CORE_MAY_USE = {"telephony", "attrs", "attr", "websocket", *sys.stdlib_module_names}
 
 

@@ -1,0 +1,135 @@
+"""What the callers of a connection and its reader thread share, under one lock."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections import deque
+from typing import Callable, Generic, TypeVar
+from urllib.parse import urlsplit
+
+import attrs
+
+from telephony.errors import TelephonyError
+from telephony.hooks import Hooks
+from telephony.protocol import wire
+from telephony.protocol.calls import TrackedCall
+from telephony.protocol.events import CallOrphaned, Event
+from telephony.protocol.session import Answer, Outcome, Say, Session, Tell
+from telephony.protocol.states import ConnectionState
+from telephony.runtime.backoff import Backoff
+from telephony.runtime.pending import Pending
+from telephony.runtime.transport import ConnectionDown, Transport, TransportOptions
+
+log = logging.getLogger("telephony")
+
+IDLE, CONNECTING, CONNECTED, RECONNECTING, CLOSED = ConnectionState
+
+C = TypeVar("C", bound=TrackedCall)
+
+
+@attrs.frozen(kw_only=True)
+class ConnectionOptions:
+    url: str
+    transport: TransportOptions = attrs.field(repr=False)
+    connect_timeout: float
+    ping_interval: float
+    ping_timeout: float
+    send_timeout: float
+    reconnect: Backoff | None
+
+    @property
+    def host(self) -> str:
+        """Host and port, for messages: the rest of a URL may hold what is not to be shown."""
+        return urlsplit(self.url).netloc
+
+
+class Link(Generic[C]):
+    """The session, the connection it runs over now, and what follows from its outcomes.
+
+    A method that wants the lock says so; all others are called without it.
+    """
+
+    def __init__(
+        self,
+        session: Session[C],
+        options: ConnectionOptions,
+        emit: Callable[[Event], None],
+        hooks: Hooks | None,
+    ) -> None:
+        self.session = session
+        self.options = options
+        self.hooks = hooks
+        self._emit = emit
+        self.lock = threading.Lock()  # guards the session and all below but pending and closing
+        self.changed = threading.Condition(self.lock)  # the state, or the failure
+        self.state = IDLE
+        self.transport: Transport | None = None  # what the reader uses now
+        self.attempt = 0  # the one connect() began last; the reader of an older one ends
+        self.failure: TelephonyError | None = None  # why the state went back to idle
+        self.reconnects = 0
+        self.pending = Pending()
+        self.closing = threading.Event()  # ends pauses
+        self._steps: deque[tuple[ConnectionState, ConnectionState]] = deque()  # to be logged
+
+    def set_state(self, state: ConnectionState) -> None:
+        """Wants the lock."""
+        if self.state is not state and self.state is not CLOSED:
+            self._steps.append((self.state, state))
+            self.state = state
+            self.changed.notify_all()
+
+    def is_over(self, attempt: int) -> bool:
+        """Whether nobody wants the connection of this attempt any more. Wants the lock."""
+        return self.attempt != attempt or self.state is CLOSED
+
+    # --- what follows from the session's decisions -----------------------------------------
+
+    def carry_out(self, outcomes: list[Outcome]) -> None:
+        """Do what the session decided, now that its lock is free."""
+        for outcome in outcomes:
+            if isinstance(outcome, Tell):
+                self.tell(outcome.event)
+            elif isinstance(outcome, Answer):
+                self.pending.fill(outcome.request_id, outcome.response, outcome.error)
+            elif isinstance(outcome, Say):
+                self._post(outcome.text)
+        self.log_changes()
+
+    def tell(self, event: Event) -> None:
+        """Hand an event on; what goes wrong there must not end the reader."""
+        if isinstance(event, CallOrphaned):
+            log.warning("call %s turned up after its dial gave up", event.call.info.call_id)
+        try:
+            self._emit(event)
+        except Exception:
+            log.exception("the event %s could not be handed on", event.name)
+
+    def _post(self, text: str) -> None:
+        transport = self.transport
+        if transport is not None:
+            self.log_frame("->", text)
+            try:
+                transport.post(text)
+            except ConnectionDown:
+                pass  # the reader finds out for itself, and the session is told then
+
+    # --- the log ---------------------------------------------------------------------------
+
+    def log_frame(self, arrow: str, message: str | bytes) -> None:
+        """A frame that was sent (``->``) or received (``<-``), without its secrets."""
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("%s %s", arrow, wire.loggable(message, self.session.secrets))
+
+    def log_changes(self) -> None:
+        """What changed its state since the last time: it changed under the lock."""
+        while self._steps:
+            with contextlib.suppress(IndexError):  # another thread may be faster
+                log.info("connection %s -> %s", *self._steps.popleft())
+        moves = self.session.calls.moves
+        while moves:
+            with contextlib.suppress(IndexError):
+                move = moves.popleft()
+                name, before = move.call_id or "without an id", move.before or "new"
+                log.info("call %s: %s -> %s (%s)", name, before, move.after, move.why)
