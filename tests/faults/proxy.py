@@ -158,6 +158,10 @@ class Proxy:
         self._do(lambda: setattr(self, "_cut", cut))
         return cut
 
+    def call_off(self) -> None:
+        """Forget about a cut that has not happened."""
+        self._do(lambda: setattr(self, "_cut", None))
+
     def end(self, how: str = RST) -> None:
         """End every connection now."""
         self._do(lambda: [self._end(link, how) for link in list(self._open)])
