@@ -536,21 +536,6 @@ def test_posted_rest_leaves_while_the_reader_waits(serve):
     assert [str(6 << 20)] == reader.join()
 
 
-def test_reader_and_two_writers_over_many_connections(serve):
-    """60 short connections, one reader and two writers each: not one is lost."""
-    for _ in range(60):
-        transport, _ = serve(echo)
-
-        def write():
-            for number in range(20):
-                transport.send(f"{number}" * 50, Deadline(PATIENCE))
-
-        writers = [background(write), background(write)]
-        assert 40 == len(receive(transport, 40))
-        assert [None, None] == [writer.join() for writer in writers]
-        transport.close(1)
-
-
 def test_options_hide_secrets():
     """Neither headers nor the proxy's password are in a repr."""
     options = TransportOptions(
