@@ -62,7 +62,7 @@ _HEADERS = b"A: " + b"x" * 1000 + b"\r\n"
 _RECORD = b"\x16\x03\x03\x3e\x80\x02\x00\x3e\x7c\x03\x03"  # a handshake record of 16,000 bytes
 _LONG_RECORDS = b"\x16\x03\x03\x40\x00\x02\xff\xff\xff\x03\x03" + b"\0" * 16378
 _EVENTS = say({"event": "brand_new", "callid": ""}) * 200
-_FRAGMENTS = frame(b"x", 0, fin=False) * 5000
+_FRAGMENTS = frame(b"", 0, fin=False) * 5000
 
 TRICKLES = {
     "proxy": (b"HTTP/1.1 200 OK\r\n", _HEADERS),
