@@ -36,6 +36,7 @@ class Pipe:
         self.ended = False  # the source has said its last
         self.shut = False  # and the sink was told so
         self.blocked = False  # the sink takes no more
+        self.awaited = 0  # what the selector is asked about the source
         self.pieces = 0  # in how many sends it passed
         self.tape = bytearray()
 
@@ -87,6 +88,7 @@ class Proxy:
         self.links: list[Link] = []  # all there ever were; the thread's to change
         self.accepted = 0
         self._open: set[Link] = set()
+        self._busy: set[Link] = set()  # those to be looked at in the next round
         self._delay = {UP: 0.0, DOWN: 0.0}
         self._piece = {UP: 0, DOWN: 0}
         self._held = {UP: False, DOWN: False}
@@ -202,13 +204,8 @@ class Proxy:
     def _run(self) -> None:
         try:
             while not self._stopping:
-                now = time.monotonic()
-                dues = [self._pump(pipe, link, now) for link in list(self._open)
-                        for pipe in link.pipes]  # fmt: skip
-                for link in self._open:
-                    self._watch(link)
-                waits = [due - now for due in dues if due is not None]
-                for key, mask in self._selector.select(max(0.0, min(waits)) if waits else None):
+                wait = self._look(time.monotonic())
+                for key, mask in self._selector.select(wait):
                     key.data(mask)
         finally:
             self._stopping = True
@@ -221,6 +218,19 @@ class Proxy:
             while self._asked:
                 self._asked.popleft()[1].set()
 
+    def _look(self, now: float) -> float | None:
+        """Pass on what can be; returns the seconds until there is more to do, None: no such."""
+        busy, self._busy = self._busy & self._open, set()
+        wait: float | None = None
+        for link in busy:
+            for pipe in link.pipes:
+                due = self._pump(pipe, link, now)
+                if due is not None:
+                    self._busy.add(link)
+                    wait = max(0.0, min(due - now, wait if wait is not None else due - now))
+            self._watch(link)
+        return wait
+
     def _answer(self, mask: int) -> None:
         try:
             self._woken.recv(_CHUNK)
@@ -230,6 +240,7 @@ class Proxy:
             step, done = self._asked.popleft()
             step()
             done.set()
+        self._busy |= self._open  # whatever was asked may concern them all
 
     def _listen(self, on: bool) -> None:
         if on and self._listener is None:
@@ -260,31 +271,32 @@ class Proxy:
         link = Link(client, cm)
         self.links.append(link)
         self._open.add(link)
+        self._busy.add(link)
         for end in link.sockets:
             end.setblocking(False)
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def _watch(self, link: Link) -> None:
         """Tell the selector what this connection waits for."""
-        for pipe in link.pipes:
-            masks = 0
+        for pipe in () if link.over else link.pipes:
+            awaited = 0
             full = pipe.line and pipe.waiting > _MOST_WAITING
             if not (pipe.ended or self._unread[pipe.direction] or full):
-                masks |= selectors.EVENT_READ
-            if any(other.sink is pipe.source and other.blocked for other in link.pipes):
-                masks |= selectors.EVENT_WRITE
-            known = self._selector.get_map().get(pipe.source)
-            if known is not None and known.events == masks:
-                continue
-            if known is not None:
-                self._selector.unregister(pipe.source)
-            if masks:
-                self._selector.register(pipe.source, masks, self._ready(link, pipe))
+                awaited |= selectors.EVENT_READ
+            if any(other.blocked and other.sink is pipe.source for other in link.pipes):
+                awaited |= selectors.EVENT_WRITE
+            if awaited != pipe.awaited:
+                if pipe.awaited:
+                    self._selector.unregister(pipe.source)
+                if awaited:
+                    self._selector.register(pipe.source, awaited, self._ready(link, pipe))
+                pipe.awaited = awaited
 
     def _ready(self, link: Link, pipe: Pipe) -> Callable[[int], None]:
         def ready(mask: int) -> None:
             if link.over:
                 return
+            self._busy.add(link)
             if mask & selectors.EVENT_WRITE:
                 for other in link.pipes:
                     other.blocked = other.blocked and other.sink is not pipe.source
@@ -365,9 +377,10 @@ class Proxy:
             return
         link.over = f"{how}: {why}" if why else how
         self._open.discard(link)
+        for pipe in link.pipes:
+            if pipe.awaited:
+                self._selector.unregister(pipe.source)
         for end in link.sockets:
-            if end in self._selector.get_map():
-                self._selector.unregister(end)
             _close(end, how)
         link.closed.set()
 

@@ -1,0 +1,313 @@
+"""What must hold after a schedule, once the network has healed."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+from telephony import Call, CallHangup, CallOrphaned, Client, CommandRefusedError
+from telephony import Connected, ErrorOccurred, Gap, OutcomeUnknownError, TelephonyError
+from telephony.sandbox import Sandbox
+from tests.faults.proxy import DOWN, Proxy
+from tests.faults.schedule import LONGEST_DELAY, Schedule
+from tests.faults.story import SENT, Story
+
+SECONDS = 20.0
+#: What an event can be told of once in a call's life.
+ONCE = ("call_incoming", "call_ringing", "call_answered", "call_hangup")
+#: What each method sends; all others send nothing.
+_ACTIONS = {
+    "dial": ("outbound",),
+    "hangup": ("endcall", "hangup"),
+    "leave": ("endcall", "hangup"),
+    **{name: (name,) for name in ("accept", "reject", "send_dtmf", "bridge", "unbridge",
+                                  "rebridge", "transfer", "subscribe")},
+}  # fmt: skip
+_UP = ("answered", "bridged", "unbridged")
+
+
+class Audit:
+    """Looks at the client, at the sandbox, and at what went between them."""
+
+    def __init__(
+        self, schedule: Schedule, story: Story, cm: Sandbox, proxy: Proxy, client: Client
+    ) -> None:
+        self.keep = schedule.settings["orphan_policy"] == "keep"
+        self.reordered = any(step.do == "cm_reorder" for step in schedule.weather)
+        self.story = story
+        self.cm = cm
+        self.proxy = proxy
+        self.client = client
+        self._orphans: set[Call] = set()  # those that must be told, once
+        self._lost_ends = 0
+        self._ended_at_last: list[Call] = []
+
+    def check(self) -> None:
+        """Find every promise that was not kept; each goes to ``story.faults``."""
+        self.story.say("healed")
+        self.proxy.heal()
+        self.cm.clear_faults()
+        if not self.client.closed:
+            self._settle(LONGEST_DELAY + 0.05)  # late answers, and events held to be shuffled
+            self._states()
+            self._unowned()
+            self._last_words()
+            self._idle()
+        self._close()
+        self._requests()
+        self._order()
+
+    def _settle(self, seconds: float = 0.0) -> None:
+        """Return when the client has taken in all that the sandbox has had to say.
+
+        A sync is answered behind it, on one connection, which must still be the same then.
+        """
+        self.cm.delay(seconds, "sync")
+        for _ in range(40):
+            if not self.client.wait_connected(SECONDS):
+                break
+            reconnects = self.client.health().reconnects
+            try:
+                self.client.command("sync", command_timeout=SECONDS)
+            except CommandRefusedError:
+                if self.client.health().reconnects == reconnects and self._old_links_closed():
+                    return
+            except TelephonyError as error:
+                self.story.say(f"sync: {error}")
+        self.story.fault("the client does not come to rest")
+
+    def _old_links_closed(self) -> bool:
+        """Whether nothing can arrive any more over a connection of the past."""
+        if self.proxy.open_links == 1:
+            return True
+        for link in self.proxy.links[:-1]:
+            self.story.check(link.closed.wait(SECONDS), "an old connection stays open")
+        return False  # what it brought at last is to be waited for
+
+    def _records(self) -> dict[str, Any]:
+        return {record.call_id: record for record in self.cm.calls}
+
+    # --- while connected ---------------------------------------------------------------------
+
+    def _states(self) -> None:
+        """Each call is as the sandbox has it, or was said to be uncertain."""
+        check = self.story.check
+        self.proxy.sync()
+        before = b"".join(link.tape(DOWN) for link in self.proxy.links[:-1])
+        given_up = {getattr(deed.error, "call", None) for deed in self.story.deeds}
+        records = self._records()
+        for call in self.client.calls():
+            check(bool(call.call_id), f"{call!r} has no id, and nobody dials it")
+            record = records.get(call.call_id)
+            if record is None:
+                self.story.fault(f"{call!r} is of no call that there is")
+            elif record.ended:
+                # Whoever gives up before we accept is not reported by the CM.
+                told = call.stale or call.state == "incoming"
+                check(told, f"{call!r} is {call.state}, and ended {record.hangup_cause}")
+            elif call.stale or call in given_up or call.call_id.encode() in before:
+                pass  # there was an outage, and a Gap told that something may be missing
+            elif self.reordered:  # the last bridge event need not be the last that happened
+                check(
+                    (call.state in _UP) == (record.state in _UP),
+                    f"{call!r} is {call.state}, and {record.state} in truth",
+                )
+            else:
+                check(
+                    _shown(str(call.state)) == _shown(record.state),
+                    f"{call!r} is {call.state}, and {record.state} in truth",
+                )
+
+    def _unowned(self) -> None:
+        """A call that is up is owned, or a dial's error told of it, and it is recognised."""
+        story = self.story
+        calls = self.client.calls()
+        owned = {call.call_id: call for call in calls}
+        unknown = {
+            deed.args["from_"]: deed for deed in story.deeds
+            if deed.name == "dial" and deed.end == "unknown"
+        }  # fmt: skip
+        lost: list[tuple[Any, Call]] = []
+        for record in self._records().values():
+            if record.ended or record.state == "incoming" or record.call_id in owned:
+                continue
+            deed = unknown.get(record.from_)
+            if deed is None or not isinstance(deed.error, OutcomeUnknownError):
+                story.fault(f"{record.call_id} is {record.state}, and nobody knows of it")
+            elif deed.error.call is None:
+                story.fault(f"the error of {deed} has no call")
+            else:
+                lost.append((record, deed.error.call))
+        open_routes = Counter(
+            call.uid for deed in unknown.values()
+            if (call := getattr(deed.error, "call", None)) is not None
+            and call.active and call not in calls
+        )  # fmt: skip
+        turned_up = {call for _, call in lost if not call.active}  # but its end was lost
+        for record, _ in lost:
+            try:
+                self.cm.peer(record.call_id).press("9")
+            except TelephonyError as error:
+                story.fault(f"{record.call_id} cannot be provoked: {error}")
+        if lost:
+            self._settle()
+            self._settle()  # the first brings the news to the client, the second its answer back
+        after, owned = self._records(), {call.call_id: call for call in self.client.calls()}
+        for record, call in lost:
+            new = after[record.call_id]
+            if call in turned_up:
+                story.note("an orphan's end was lost")
+                self._lost_ends += 1
+            elif open_routes[record.uid] > 1:  # which of the dials it is cannot be known
+                story.note("an ambiguous call was kept")
+                story.check(record.call_id in owned, f"{record.call_id} is ambiguous, and lost")
+                story.check(not new.ended, f"{record.call_id} was guessed to be an orphan")
+            elif self.keep:
+                story.note("an orphan was recognised and kept")
+                story.check(not new.ended, f"{record.call_id} was ended, against the policy")
+                story.check(owned.get(record.call_id) is call, f"{record.call_id} is not kept")
+            else:
+                story.note("an orphan was recognised by an event after all")
+                story.check("endcall" == new.ended_by, f"the orphan {record.call_id} is still up")
+            if open_routes[record.uid] <= 1:
+                self._orphans.add(call)
+
+    def _last_words(self) -> None:
+        """Whatever is owned and ends now, its end is told, once, and it is owned no more."""
+        story, records = self.story, self._records()
+        up = [
+            call for call in self.client.calls()
+            if call.call_id in records and records[call.call_id].state in _UP
+        ]  # fmt: skip
+        for record in records.values():
+            if not record.ended:
+                self.cm.peer(record.call_id).hang_up("ALLOTTED_TIMEOUT")
+        self._settle()
+        left = self.client.calls()
+        for call in up:
+            story.check(call not in left, f"{call!r} ended, and is still in calls()")
+            story.check(
+                call.hangup_cause == "ALLOTTED_TIMEOUT",
+                f"{call!r} ended of {call.hangup_cause}",
+            )
+        for call in left:
+            told = call.stale or call.state == "incoming"
+            story.check(told, f"{call!r} is over, and in calls() as if nothing were")
+        self.story.say(f"{len(up)} ended at last")
+        self._ended_at_last = up
+
+    def _idle(self) -> None:
+        """Nothing is under way any more."""
+        health = self.client.health()
+        self.story.check(health.in_flight == 0, f"{health.in_flight} commands are in flight")
+        self.story.check(health.protocol_errors == 0, f"{health.protocol_errors} protocol errors")
+
+    # --- afterwards --------------------------------------------------------------------------
+
+    def _close(self) -> None:
+        story = self.story
+        story.attempt("last close", 12.0, lambda: self.client.close(drain=10.0))
+        health = self.client.health()
+        story.check(health.queued_events == 0, f"{health.queued_events} events are queued")
+        story.check(health.in_flight == 0, "commands are in flight after close()")
+        ends = Counter(event.call for event in story.of(CallHangup))
+        for call in self._ended_at_last:
+            story.check(ends[call] == 1, f"the end of {call!r} was told {ends[call]} times")
+        orphaned = Counter(event.call for event in story.of(CallOrphaned))
+        for call in self._orphans | set(orphaned):
+            story.check(orphaned[call] == 1, f"{call!r} was an orphan {orphaned[call]} times")
+        reconnected = sum(event.reconnected for event in story.of(Connected))
+        gaps = len(story.of(Gap))
+        story.check(gaps == reconnected, f"{reconnected} reconnects, and {gaps} gaps told")
+        errors = [getattr(event.error, "action", "") for event in story.of(ErrorOccurred)]
+        story.check(
+            errors.count("endcall") >= self._lost_ends, "an orphan's end was lost without a word"
+        )
+
+    def _requests(self) -> None:
+        """No request came twice; what was not sent did not come; what was answered did."""
+        story = self.story
+        frames = [frame for frame in self.cm.frames if frame["action"] not in ("register", "sync")]
+        ids = Counter(frame["request_id"] for frame in frames)
+        for request_id, count in ids.items():
+            story.check(count == 1, f"{request_id} came {count} times")
+        came = Counter((frame["action"], self._subject(frame)) for frame in frames)
+        most, least = Counter(), Counter()  # type: ignore[var-annotated]
+        for deed in story.deeds:
+            subject = deed.args.get("from_") or deed.call_id
+            actions = _ACTIONS.get(deed.name, ())
+            if deed.name == "subscribe":
+                subject = json.dumps(deed.args["numbers"])
+            for action in actions:
+                sent = deed.end in SENT
+                # Leaving a call may hang it up or have no need to.
+                most[action, subject] += deed.name == "leave" or sent
+            if deed.end in ("result", "refused") and len(actions) == 1:
+                least[actions[0], subject] += 1
+        closing = any(deed.args.get("hangup_active") for deed in story.deeds)
+        for event in story.of(CallOrphaned):
+            most["endcall", event.call.call_id] += not self.keep
+        for (action, subject), count in came.items():
+            allowed = most[action, subject] + (closing and action in ("endcall", "hangup"))
+            story.check(
+                count <= allowed, f"{action} {subject} came {count} times, asked {allowed} times"
+            )
+        for (action, subject), count in least.items():
+            story.check(
+                count <= came[action, subject],
+                f"{action} {subject} was answered {count} times, came {came[action, subject]}",
+            )
+
+    @staticmethod
+    def _subject(frame: dict[str, Any]) -> str:
+        if "numbers" in frame:
+            return json.dumps(frame["numbers"])
+        return str(frame.get("from") or frame.get("callid", ""))
+
+    def _order(self) -> None:
+        """What was told of a call is what came, in the order it came, and nothing twice."""
+        story = self.story
+        places: dict[str, list[int]] = {}
+        for place, frame in enumerate(
+            frame for link in self.proxy.links for frame in frames_of(link.tape(DOWN))
+        ):
+            places.setdefault(json.dumps(frame, sort_keys=True), []).append(place)
+        last: dict[Call, int] = {}
+        counts: Counter[tuple[Call, str]] = Counter()
+        for event in story.events:
+            call = getattr(event, "call", None)
+            if call is None or isinstance(event, CallOrphaned):
+                continue
+            counts[call, event.name] += 1
+            key = json.dumps(dict(event.raw), sort_keys=True)
+            later = [place for place in places.get(key, ()) if place > last.get(call, -1)]
+            if later:
+                last[call] = later[0]
+            else:
+                story.fault(f"{event.name} of {call!r} was told out of order, or never came")
+        for (call, name), count in counts.items():
+            story.check(count == 1 or name not in ONCE, f"{name} of {call!r} told {count} times")
+
+
+def _shown(state: str) -> str:
+    """A bridge that is taken back before the audio joined is not reported."""
+    return "answered" if state == "unbridged" else state
+
+
+def frames_of(tape: bytes) -> list[dict[str, Any]]:
+    """The JSON objects in what a server sent: the upgrade, and then frames without masks."""
+    frames, start = [], tape.find(b"\r\n\r\n") + 4
+    if start < 4:
+        return []
+    while len(tape) >= start + 2:
+        size, head = tape[start + 1], 2
+        if size == 126:
+            size, head = int.from_bytes(tape[start + 2:start + 4], "big"), 4
+        data = tape[start + head:start + head + size]
+        if len(tape) < start + head + size:
+            break
+        if tape[start] == 0x81:
+            frames.append(json.loads(data))
+        start += head + size
+    return frames
