@@ -26,7 +26,6 @@ from telephony.errors import (
     WaitTimeoutError,
 )
 from telephony.handlers import EventHandler
-from telephony.hooks import Hooks
 from telephony.protocol.calls import CallInfo
 from telephony.protocol.events import (
     BridgeEnded,
@@ -84,7 +83,6 @@ __all__ = [
     "ForkedClientError",
     "Gap",
     "Health",
-    "Hooks",
     "InvalidArgumentError",
     "NotConnectedError",
     "NotSentError",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import time
 from typing import Any, Callable, ContextManager
 
@@ -14,6 +15,10 @@ from telephony.protocol.events import CallIncoming, ErrorOccurred, Event
 from telephony.runtime.dispatcher import Dispatcher
 
 log = logging.getLogger("telephony")
+
+
+#: So many events wait for callbacks at most; what comes then is followed, but told to nobody.
+QUEUED_MOST = 200_000
 
 
 class Callbacks:
@@ -36,6 +41,8 @@ class Callbacks:
         self._context = context or contextlib.nullcontext
         self._decline = decline
         self._hooks = hooks
+        self._pid = os.getpid()
+        self.dropped = 0
 
     def emit(self, event: Event) -> None:
         """Hand *event* to its lane; runs on the reader's thread and never blocks."""
@@ -43,6 +50,9 @@ class Callbacks:
             self._hooks.event_received(event.name)
         wanting = self.handlers.wanting(event)
         call: Call | None = getattr(event, "call", None)
+        if wanting and self.dispatcher.queued >= QUEUED_MOST:
+            self._drop(event)
+            wanting = []
         if isinstance(event, CallIncoming):
             if wanting:
                 self._submit(call, lambda: self._offer(event, wanting))
@@ -50,6 +60,16 @@ class Callbacks:
                 self._decline(event.call)
         elif wanting:
             self._submit(call, lambda: self._tell(event, wanting))
+
+    def _drop(self, event: Event) -> None:
+        if self.dropped % 1000 == 0:
+            log.error(
+                "%d events wait for callbacks: %s is dropped (the %dth)",
+                self.dispatcher.queued,
+                event.name,
+                self.dropped + 1,
+            )
+        self.dropped += 1
 
     def _submit(self, lane: Call | None, job: Callable[[], object]) -> None:
         hooks, dispatcher = self._hooks, self.dispatcher
@@ -78,7 +98,15 @@ class Callbacks:
                 with self._context():
                     results.append(callback(event))
             except BaseException as error:  # a worker must outlive whatever a callback raises
+                if self._forked():
+                    raise
                 log.exception("a callback for %s failed", event.name)
                 if not isinstance(event, ErrorOccurred):  # its own failures would go round
                     self.emit(ErrorOccurred(error=error))
+            if self._forked():
+                raise SystemExit
         return results
+
+    def _forked(self) -> bool:
+        """Whether the callback forked and this is the child; all else happens in the parent."""
+        return os.getpid() != self._pid

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import ssl
+import sys
+import threading
 import time
 from types import TracebackType
 from typing import Any, Callable, ContextManager, Iterable, Literal, Mapping, NoReturn
@@ -37,6 +40,9 @@ log = logging.getLogger("telephony")
 #: ``close(hangup_active=True)`` waits this long for the hangups to be answered.
 HANGUP_ALL_SECONDS = 2.0
 
+#: A lock of ours that cannot be had for so long is held by the code that a signal interrupted.
+LOCKED_SECONDS = 0.2
+
 E = TypeVar("E", bound=Event)
 R = TypeVar("R")
 
@@ -47,8 +53,9 @@ class Health:
 
     ``last_seen_age``: seconds since the CM was last heard, None when not connected.
     ``in_flight``: commands waiting for their answer. ``queued_events``: callbacks waiting for
-    a thread. ``active_calls``: how many ``calls()`` lists. ``reconnects`` and
-    ``protocol_errors`` count since the client was made.
+    a thread. ``active_calls``: how many ``calls()`` lists. ``reconnects``, ``protocol_errors``
+    and ``dropped_events`` (no callback was called: too many waited) count since the client was
+    made.
     """
 
     connected: bool
@@ -59,6 +66,15 @@ class Health:
     active_calls: int
     reconnects: int
     protocol_errors: int
+    dropped_events: int
+
+
+def _can_be_had(lock: threading.Lock) -> bool:
+    """Whether *lock* is free; other threads hold it for microseconds."""
+    had = lock.acquire(timeout=LOCKED_SECONDS)
+    if had:
+        lock.release()
+    return had
 
 
 class Client(CallControl):
@@ -87,7 +103,7 @@ class Client(CallControl):
     False: none). ``max_message_size``: bytes; a larger message closes the connection.
     ``stale_timeout``: how long a call that may have ended during an outage is kept.
     ``allow_insecure``: permits ``ws://`` to another machine. ``hooks``: an object that is told
-    what to count and to time, see ``Hooks``.
+    what to count and to time, see ``telephony.hooks.Hooks``.
 
     Raises ``InvalidArgumentError`` naming the argument that is wrong.
     """
@@ -148,11 +164,12 @@ class Client(CallControl):
             hooks=hooks,
         )
         self._handlers = Handlers()
+        self._making: dict[int, threading.Lock] = {}  # held while _build replaces what is below
         self._build(self.options.subscribe_numbers)
 
     def _build(self, subscriptions: tuple[str, ...]) -> None:
         """What belongs to one process; a forked child builds its own."""
-        self._session: Session[Call] = Session(
+        session: Session[Call] = Session(
             auth_token=self.options.auth_token,
             client_id=self.options.client_id,
             app_id=self.options.app_id,
@@ -161,16 +178,19 @@ class Client(CallControl):
             keep_orphans=self.options.keep_orphans,
             stale_timeout=self.options.stale_timeout,
         )
-        self._callbacks = Callbacks(
+        callbacks = Callbacks(
             self._handlers,
             self.options.workers,
             self.options.callback_context,
             lambda call: self._connection.decline(call),
             self.options.hooks,
         )
-        self._connection: Connection[Call] = Connection(
-            self._session, self.options.connection, self._callbacks.emit, self.options.hooks
+        connection = Connection(
+            session, self.options.connection, callbacks.emit, self.options.hooks
         )
+        self._session = session
+        self._callbacks = callbacks
+        self._connection: Connection[Call] = connection  # last: it tells whose the others are
 
     @classmethod
     def from_env(cls, **options: Any) -> Client:
@@ -198,10 +218,13 @@ class Client(CallControl):
         if timeout is not None:
             checked_seconds("timeout", timeout)
         if self._connection.forked:
-            self._connection.abandon()
-            self._handlers = self._handlers.copy()
-            self.options = self.options.for_child()
-            self._build(self._session.subscriptions)
+            # By process: a lock of the parent's may have been held when it forked.
+            with self._making.setdefault(os.getpid(), threading.Lock()):
+                if self._connection.forked:
+                    self._connection.abandon()
+                    self._handlers = self._handlers.copy()
+                    self.options = self.options.for_child()
+                    self._build(self._session.subscriptions)
         self._connection.connect(timeout)
 
     def close(self, drain: float = 0, hangup_active: bool = False) -> None:
@@ -210,13 +233,32 @@ class Client(CallControl):
         Commands under way fail with ``ConnectionLostError``, waits with ``ClientClosedError``.
         Blocks 2 s at most, and then up to *drain* seconds for callbacks that run or wait to
         run (they run in any case). With *hangup_active* every active call is hung up first,
-        which is waited for no longer than 2 s. In a forked child only the child's copy of the
-        descriptor is closed.
+        which is waited for no longer than 2 s. In a signal handler that interrupted this client's
+        own code it goes on in the background, once the handler has returned. In a forked child
+        only the child's copy of the descriptor is closed.
         """
         checked_seconds("drain", drain, zero=True)
+        if sys.is_finalizing():  # our threads stand still, perhaps in a lock; the kernel closes
+            return
         if self._connection.forked:
             self._connection.abandon()
             return
+        if self._in_our_own_way():
+            closing = threading.Thread(
+                target=self._close, args=(drain, hangup_active), name="telephony-close", daemon=True
+            )
+            closing.start()  # it goes on once the signal handler that we are in has returned
+        else:
+            self._close(drain, hangup_active)
+
+    def _in_our_own_way(self) -> bool:
+        """Whether this is a signal handler that interrupted one of our methods in its lock."""
+        if threading.current_thread() is not threading.main_thread():
+            return False
+        locks = (self._connection.lock, self._callbacks.dispatcher.lock)
+        return not all(_can_be_had(lock) for lock in locks)
+
+    def _close(self, drain: float, hangup_active: bool) -> None:
         if hangup_active:
             self._hang_up_all()
         self._connection.close()
@@ -307,6 +349,7 @@ class Client(CallControl):
                 active_calls=len(self._session.calls),
                 reconnects=self._connection.reconnects,
                 protocol_errors=self._session.protocol_errors,
+                dropped_events=self._callbacks.dropped,
             )
 
     # --- calls ---------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from telephony.protocol.commands import checked_numbers, checked_seconds, checke
 from telephony.runtime.backoff import Backoff
 from telephony.runtime.connection import ConnectionOptions
 from telephony.runtime.handshake import is_loopback
-from telephony.runtime.transport import TransportOptions
+from telephony.runtime.transport import Transport, TransportOptions
 
 PATH = "/v1/ws/events"
 
@@ -173,14 +173,17 @@ class Options:
             raise InvalidArgumentError("ssl_context must be an ssl.SSLContext or None")
         if not isinstance(allow_insecure, bool):
             raise InvalidArgumentError(f"allow_insecure must be a bool, not {allow_insecure!r}")
+        url = checked_url(url, allow_insecure=allow_insecure)
+        transport = TransportOptions(
+            ssl_context=ssl_context,
+            headers=_headers(headers),
+            proxy=_proxy(proxy),
+            max_message_size=_whole("max_message_size", max_message_size),
+        )
+        Transport(url, transport)  # what it refuses is refused here, not when connecting
         connection = ConnectionOptions(
-            url=checked_url(url, allow_insecure=allow_insecure),
-            transport=TransportOptions(
-                ssl_context=ssl_context,
-                headers=_headers(headers),
-                proxy=_proxy(proxy),
-                max_message_size=_whole("max_message_size", max_message_size),
-            ),
+            url=url,
+            transport=transport,
             connect_timeout=checked_seconds("connect_timeout", connect_timeout),
             ping_interval=checked_seconds("ping_interval", ping_interval),
             ping_timeout=checked_seconds("ping_timeout", ping_timeout),

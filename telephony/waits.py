@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: After a hangup of our own, its ``call_hangup`` is waited for no longer than this.
 HANGUP_SECONDS = 5.0
+#: A thread that waits for a state is told so many changes before it must have looked.
+CHANGES_MOST = 10_000
 #: Digits that nobody collects are kept up to so many; the oldest go first.
 DIGITS_MOST = 10_000
 
@@ -35,9 +37,9 @@ class _Waiter:
 
     __slots__ = ("woken", "infos")
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
         self.woken = threading.Event()
-        self.infos: deque[CallInfo] = deque()
+        self.infos: deque[CallInfo] = deque(maxlen=most)
 
 
 class AwaitedCall(TrackedCall):
@@ -97,7 +99,7 @@ class AwaitedCall(TrackedCall):
                 f"predicate_or_state must be a CallState or a function, not {predicate_or_state!r}"
             )
         deadline = Deadline(checked_wait("timeout", timeout))
-        with _Waiting(self) as waiter:
+        with _Waiting(self, CHANGES_MOST) as waiter:
             while True:
                 waiter.woken.clear()
                 up = self.info.active  # read first: what led to its end is looked at below
@@ -232,11 +234,14 @@ class AwaitedCall(TrackedCall):
 
 
 class _Waiting:
-    """Registers a waiter with a call, with the newest snapshot as its first."""
+    """Registers a waiter with a call, with the newest snapshot as its first.
 
-    def __init__(self, call: AwaitedCall) -> None:
+    *most* of the snapshots that follow are kept for it; most waits look at the call itself.
+    """
+
+    def __init__(self, call: AwaitedCall, most: int = 1) -> None:
         self._call = call
-        self._waiter = _Waiter()
+        self._waiter = _Waiter(most)
 
     def __enter__(self) -> _Waiter:
         self._call._waiters.append(self._waiter)

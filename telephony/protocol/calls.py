@@ -18,6 +18,7 @@ from telephony.protocol.wire import (
     number_of,
     shown,
     text_of,
+    words_of,
 )
 
 #: An echo of our own digits is expected this long after the last of it was sent or heard.
@@ -182,7 +183,7 @@ def advance(call: TrackedCall, frame: Frame, name: str) -> dict[str, Any] | None
     elif name == "agora_bridge_end":
         call._failure = None
     elif name == "agora_bridge_failed":
-        reason = text_of(frame.get("reason"))
+        reason = words_of(frame.get("reason"))
         if call._leg is CallState.UNBRIDGED and call._failure == reason:
             return None
         call._failure = reason
@@ -197,10 +198,10 @@ def advance(call: TrackedCall, frame: Frame, name: str) -> dict[str, Any] | None
         new.update(
             state=after,
             ended_at=at,
-            hangup_cause=text_of(frame.get("hangup_cause")) or None,
+            hangup_cause=words_of(frame.get("hangup_cause")) or None,
             duration=integer_of(frame.get("duration")),
             billsec=integer_of(frame.get("billsec")),
-            sip_disposition=text_of(frame.get("sip_disposition")) or None,
+            sip_disposition=words_of(frame.get("sip_disposition")) or None,
         )
     return new
 
@@ -210,7 +211,7 @@ def _common(info: CallInfo, frame: Frame) -> dict[str, Any]:
     new: dict[str, Any] = {}
     for name, wire in _IDENTITY:
         if not getattr(info, name):
-            value = text_of(frame.get(wire))
+            value = words_of(frame.get(wire))
             if value and not (name == "app_id" and value == MULTI):
                 new[name] = value
     if info.direction == "outbound" and frame.get("direction") == "outbound_sip":

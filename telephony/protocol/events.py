@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Mapping
 
 import attrs
 
-from telephony.protocol.wire import text_of
+from telephony.protocol.wire import text_of, words_of
 
 if TYPE_CHECKING:
     from telephony.call import Call
@@ -193,5 +193,5 @@ def call_event(
             **common,
         )
     if name == "agora_bridge_failed":
-        return BridgeFailed(reason=text_of(raw.get("reason")), **common)
+        return BridgeFailed(reason=words_of(raw.get("reason")), **common)
     return CALL_EVENTS[name](**common)

@@ -10,7 +10,7 @@ from telephony.errors import (
     DialFailedError,
     RegistrationError,
 )
-from telephony.protocol.wire import Frame, Secrets, flag_of, integer_of, text_of
+from telephony.protocol.wire import Frame, Secrets, flag_of, integer_of, text_of, words_of
 
 #: What a dial is refused with when the CM gives no reason.
 NO_GATEWAYS = "no gateways available"
@@ -45,7 +45,7 @@ def refusal_of(frame: Frame) -> tuple[str, int | None] | None:
     for words in (error, data.get("reason"), data.get("error"), data.get("message"),
                   frame.get("reason"), frame.get("message")):
         if text_of(words):
-            return text_of(words), status
+            return words_of(words), status
     return "", status
 
 
@@ -89,10 +89,10 @@ def refused(
 
 def registration_refused(frame: Frame, secrets: Secrets) -> RegistrationError:
     """The error for a frame that the CM sends instead of ``registered``."""
-    reason = secrets.mask(text_of(frame.get("error")))
+    reason = secrets.mask(words_of(frame.get("error")))
     if reason:
         message = f"registration failed: {reason}"
     else:
-        reason = secrets.mask(text_of(frame.get("status")))
+        reason = secrets.mask(words_of(frame.get("status")))
         message = f"registration failed: unexpected status: {reason or 'none'}"
     return RegistrationError(_advised(message, reason), reason=reason)

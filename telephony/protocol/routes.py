@@ -11,8 +11,10 @@ from collections import OrderedDict
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from telephony.protocol.calls import Place, TrackedCall
-from telephony.protocol.wire import Frame, text_of
+from telephony.protocol.wire import Frame, text_of, words_of
 
+#: A call that moves on and on is found under so many of its routes: the first, and the last ones.
+ROUTES_MOST = 16
 #: What the last hangups said is remembered for so many routes.
 LAST_WORDS_MOST = 10_000
 
@@ -37,16 +39,23 @@ class Routes(Generic[C]):
         """File *call* under where its audio is; older routes of it stay good too."""
         route = (call.info.channel, call.info.uid)
         if route[0] and route[1] and route not in call._routes:
-            call._routes += (route,)
             self._calls.setdefault(route, []).append(call)
+            call._routes += (route,)
+            if len(call._routes) > ROUTES_MOST:
+                first, second, *last = call._routes
+                self._leave(call, second)
+                call._routes = (first, *last)
 
     def remove(self, call: C) -> None:
         for route in call._routes:
-            calls = self._calls[route]
-            calls.remove(call)
-            if not calls:
-                del self._calls[route]
+            self._leave(call, route)
         call._routes = ()
+
+    def _leave(self, call: C, route: tuple[str, str]) -> None:
+        calls = self._calls[route]
+        calls.remove(call)
+        if not calls:
+            del self._calls[route]
 
     def route_of(self, frame: Frame) -> tuple[Route, bool]:
         """The route of an event, and whether its ``callid`` is a call's own id."""
@@ -109,4 +118,4 @@ class Routes(Generic[C]):
 
 def _words(frame: dict[str, Any]) -> tuple[str, ...]:
     names = ("timestamp", "hangup_cause", "duration", "billsec")
-    return tuple(text_of(frame.get(name)) for name in names)
+    return tuple(words_of(frame.get(name)) for name in names)

@@ -46,7 +46,7 @@ from telephony.protocol.commands import (
 from telephony.protocol.events import ErrorOccurred, Event
 from telephony.protocol.refusals import refused, registration_refused
 from telephony.protocol.table import REMEMBERED_MOST, REMEMBERED_SECONDS, CallTable
-from telephony.protocol.wire import Frame, Secrets, text_of
+from telephony.protocol.wire import ID_MOST, Frame, Secrets, text_of, words_of
 
 if TYPE_CHECKING:
     from telephony.call import Call
@@ -234,7 +234,13 @@ class Session(Generic[C]):
         if isinstance(request.command, Dial) and request.call is not None:
             self.calls.give_up(request.call, now)
             return self._end_known_orphans(now)
+        self._maybe_joined(request, now)
         return []
+
+    def _maybe_joined(self, request: Request[C], now: float) -> None:
+        """Nobody knows whether the CM took the command: the call may be ours by now."""
+        if isinstance(request.command, (Accept, Bridge, Rebridge)) and request.call is not None:
+            self.calls.maybe_joined(request.call, now)
 
     def disown(self, request: Request[C], now: float) -> list[Outcome]:
         """The dial was answered, but whoever dialled was interrupted and never got the call."""
@@ -281,6 +287,7 @@ class Session(Generic[C]):
     ) -> list[Outcome]:
         if isinstance(request.command, Dial) and request.call is not None:
             self.calls.give_up(request.call, now)
+        self._maybe_joined(request, now)
         if request.waited_for:
             return [Answer(request.request_id, error=error)]
         return [Tell(ErrorOccurred(error=error))]
@@ -323,10 +330,10 @@ class Session(Generic[C]):
             return self.unreadable(error)
         request_id = frame.get("request_id")
         if isinstance(request_id, str) and "event" not in frame:
-            request = self._requests.pop(request_id, None)
+            request = self._requests.get(request_id)
             if request is not None:
                 return self._answered(request, frame, now)
-            request = self._abandoned.pop(request_id, None)
+            request = self._abandoned.get(request_id)
             if request is not None:
                 return self._answered_late(request, frame, now)
         if "event" in frame:
@@ -350,7 +357,7 @@ class Session(Generic[C]):
         status = text_of(frame.get("status"))
         if not frame.get("error"):
             if status == "connected" and self._phase is _Phase.GREETING:
-                self.session_id = text_of(frame.get("session_id"))
+                self.session_id = words_of(frame.get("session_id"))
                 self._phase = _Phase.REGISTERING
                 return [Say(self._registration())]
             if status == "registered" and self._phase is _Phase.REGISTERING:
@@ -378,6 +385,10 @@ class Session(Generic[C]):
         name = text_of(frame["event"])
         if not name:
             return self.unreadable(ProtocolError("the CM sent an event without a name"))
+        for key in _IDS:
+            if len(text_of(frame.get(key))) > ID_MOST:
+                error = f"the CM sent an event whose {key} has more than {ID_MOST} characters"
+                return self.unreadable(ProtocolError(error))
         self.calls.why = name
         found = self.calls.apply(frame, now)
         outcomes: list[Outcome] = [Tell(event) for event in found.events]
@@ -392,6 +403,7 @@ class Session(Generic[C]):
         self.calls.why = request.request_id
         call_id = getattr(request.command, "call_id", None)
         error = refused(request.command.action, frame, self.secrets, call_id)
+        del self._requests[request.request_id]  # from here on nothing can fail
         if isinstance(request.command, Dial):
             assert request.call is not None
             if error is not None:
@@ -411,6 +423,7 @@ class Session(Generic[C]):
         """The command had been given up; what it did is true all the same."""
         self.calls.why = request.request_id
         refusal = refused(request.command.action, frame, self.secrets)
+        del self._abandoned[request.request_id]
         if isinstance(request.command, Dial):
             call = request.call
             if call is None or call._place is not Place.ORPHAN:
@@ -453,13 +466,16 @@ class Session(Generic[C]):
             self.calls.decline(call, now)  # but not one that is up: two may have tried to accept
 
 
+#: What an event is told apart by; calls are kept under them.
+_IDS = ("event", "callid", "channel", "uid", "appid")
+
 _MAYBE_DONE = "it may have been carried out, and is not sent again"
 
 
 def _call_id_of(frame: Frame) -> str:
     data = frame.get("data")
-    found = text_of(data.get("callid")) if isinstance(data, dict) else ""
-    return found or text_of(frame.get("callid"))
+    found = words_of(data.get("callid")) if isinstance(data, dict) else ""
+    return found or words_of(frame.get("callid"))
 
 
 def describe(request: Request[Any]) -> str:

@@ -83,6 +83,7 @@ class CallTable(Generic[C]):
         self._by_id: dict[str, C] = {}
         self._routes: Routes[C] = Routes(app_id)
         self._suspects: dict[C, None] = {}  # made by events that fitted an orphan and a dial
+        self._strangers: OrderedDict[C, None] = OrderedDict()  # that nobody here dialled or took
         self._undialled = 0  # dials that are not answered yet
         self._ended: OrderedDict[str, _Tombstone[C]] = OrderedDict()
         self.moves: deque[Move] = deque(maxlen=REMEMBERED_MOST)  # to be logged, without the lock
@@ -168,11 +169,19 @@ class CallTable(Generic[C]):
             self._admit(call, call_id)
         call._accepted = True
         call._held_until = None
+        self._strangers.pop(call, None)
         self._set_place(call, Place.LIVE, None)
         new: dict[str, Any] = {"channel": channel, "uid": uid, "app_id": app_id or call.info.app_id}
         self._change(call, active=True, stale=False, **new)
         self._routes.add(call)
         return call
+
+    def maybe_joined(self, call: C, now: float) -> None:
+        """An accept or bridge of *call* had no answer: it stays until an event tells more."""
+        if call._place is Place.LIVE and call._offered:
+            call._held_until = None
+            self._strangers.pop(call, None)
+            self._set_place(call, Place.LIVE, now + self._stale_timeout)
 
     def accepted(self, call_id: str, channel: str, uid: str, app_id: str | None) -> C | None:
         """The CM took our accept of a call that we had not seen."""
@@ -275,6 +284,7 @@ class CallTable(Generic[C]):
         event = self._step(call, frame, name, now)
         if event is not None:
             found.events.append(event)
+        self._thin_out(now)
         return found
 
     def _without_id(self, route: Route, name: str, has_id: bool, frame: Frame) -> C | None:
@@ -307,7 +317,7 @@ class CallTable(Generic[C]):
             self._set_place(call, Place.LIVE, call._held_until)
         if call._place is Place.LIVE and call._deadline is not None:
             # Whatever comes shows that the CM knows the call; an answer ends its being held.
-            if call._leg in UP:
+            if call._leg in UP or name == "dtmf_received":
                 call._held_until = None
             self._set_place(call, Place.LIVE, call._held_until)
             if call.info.stale:
@@ -342,7 +352,14 @@ class CallTable(Generic[C]):
         state = CallState.INCOMING if direction == "inbound" else CallState.RINGING
         if name == "dtmf_received":
             state = CallState.ANSWERED
-        return self._admit(self._make(CallInfo(state=state, direction=direction)), call_id)
+        call = self._admit(self._make(CallInfo(state=state, direction=direction)), call_id)
+        self._strangers[call] = None
+        return call
+
+    def _thin_out(self, now: float) -> None:
+        """However many calls the CM tells of, those that nobody here wanted are bounded."""
+        if len(self._strangers) > REMEMBERED_MOST:
+            self._forget(next(iter(self._strangers)), now)
 
     # --- keeping the indexes -----------------------------------------------------------
 
@@ -387,6 +404,7 @@ class CallTable(Generic[C]):
             return call
         # Events of the new id came first and fitted more than one dial: they made a call.
         self._suspects.pop(other, None)
+        self._strangers.pop(other, None)
         dialled, place, deadline = call.info, call._place, call._deadline
         self._forget(call, now)
         new: dict[str, Any] = {
@@ -423,6 +441,7 @@ class CallTable(Generic[C]):
         self._orphans.pop(call, None)
         self._set_place(call, Place.GONE, None)
         self._suspects.pop(call, None)
+        self._strangers.pop(call, None)
         self._routes.remove(call)
         call_id = call.info.call_id
         if self._by_id.get(call_id) is call:

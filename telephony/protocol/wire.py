@@ -15,9 +15,16 @@ from telephony.errors import ProtocolError
 
 Frame = dict[str, Any]
 
+#: An id on the wire (of a call, a channel, an event …) has at most so many characters …
+ID_MOST = 1024
+#: … and the SIP headers of a call have, together.
+HEADERS_MOST = 1 << 15
+
 MASK = "***"
 #: A frame is logged up to so many characters.
 LOGGED_MOST = 4000
+#: Of a frame that is shown or kept in an error, so many values at most are kept.
+SHOWN_MOST = 1000
 _SECRET_KEYS = frozenset({"token", "auth_token", "authorization", "password", "sip"})
 _SIP_PARTS = re.compile(r"(?:username|password|user|pass)=([^;&?,@\s]+)", re.IGNORECASE)
 _USER_AND_PASSWORD = re.compile(r"^((?:sips?:)?)(?!sips?:)[^@\s:]*:[^@\s]*@")
@@ -99,12 +106,23 @@ def flag_of(value: object) -> bool:
     return text_of(value).lower() in ("true", "1") if not isinstance(value, bool) else value
 
 
+def words_of(value: object) -> str:
+    """A wire value as text that is kept: no longer than an id may be."""
+    return text_of(value)[:ID_MOST]
+
+
 def headers_of(value: object) -> dict[str, str]:
-    """An object of strings; whatever in it is not text is left out."""
-    if not isinstance(value, dict):
-        return {}
-    texts = {str(key): text_of(item) for key, item in value.items()}
-    return {key: text for key, text in texts.items() if text or value[key] == ""}
+    """An object of strings; whatever in it is not text, or past the limit, is left out."""
+    headers: dict[str, str] = {}
+    room = HEADERS_MOST
+    for key, item in value.items() if isinstance(value, dict) else ():
+        text = text_of(item)
+        room -= len(key) + len(text)
+        if room < 0:
+            break
+        if text or item == "":
+            headers[key] = text
+    return headers
 
 
 def digits_of(number: str) -> str:
@@ -112,17 +130,27 @@ def digits_of(number: str) -> str:
     return "".join(filter(str.isdigit, number))
 
 
-def redact(value: Any, depth: int = 6) -> Any:
-    """*value* with every secret in it masked, for logs. Deep nesting is cut off."""
+def redact(value: Any) -> Any:
+    """*value* with every secret in it masked, for logs; deep nesting and long lists are cut off."""
+    return _redacted(value, 6, [SHOWN_MOST])
+
+
+def _redacted(value: Any, depth: int, left: list[int]) -> Any:
+    left[0] -= 1
     if isinstance(value, dict):
         if depth == 0:
             return "{…}"
-        return {
-            key: MASK if str(key).lower() in _SECRET_KEYS else redact(item, depth - 1)
-            for key, item in value.items()
-        }
+        shown: dict[str, Any] = {}
+        for key, item in value.items():
+            if left[0] <= 0:
+                break
+            secret = str(key).lower() in _SECRET_KEYS
+            shown[key] = MASK if secret else _redacted(item, depth - 1, left)
+        return shown
     if isinstance(value, list):
-        return [redact(item, depth - 1) for item in value[:50]] if depth else "[…]"
+        if depth == 0:
+            return "[…]"
+        return [_redacted(item, depth - 1, left) for item in value[:50] if left[0] > 0]
     return value
 
 
@@ -168,20 +196,14 @@ class Secrets:
 
     def mask(self, text: str) -> str:
         """*text* with every secret we know in it replaced."""
-        return mask(text, (*self._own, *self._recent))
+        return mask(text, self._longest_first())
 
     def redact(self, value: Any) -> Any:
         """*value* with every secret in it masked, under whatever key it is."""
-        return self._masked(redact(value))
+        return _masked(redact(value), self._longest_first())
 
-    def _masked(self, value: Any) -> Any:
-        if isinstance(value, str):
-            return self.mask(value)
-        if isinstance(value, list):
-            return [self._masked(item) for item in value]
-        if isinstance(value, dict):
-            return {key: self._masked(item) for key, item in value.items()}
-        return value
+    def _longest_first(self) -> list[str]:
+        return sorted({*self._own, *self._recent}, key=len, reverse=True)
 
     def __repr__(self) -> str:
         return f"<Secrets: {len(self._own) + len(self._recent)}>"
@@ -202,9 +224,19 @@ def shown(number: str) -> str:
     return _SIP_PARTS.sub(lambda part: part[0].replace(part[1], MASK), number)
 
 
+def _masked(value: Any, secrets: Iterable[str]) -> Any:
+    if isinstance(value, str):
+        return mask(value, secrets)
+    if isinstance(value, list):
+        return [_masked(item, secrets) for item in value]
+    if isinstance(value, dict):
+        return {key: _masked(item, secrets) for key, item in value.items()}
+    return value
+
+
 def mask(text: str, secrets: Iterable[str]) -> str:
-    """*text* with each of *secrets* replaced, longest first."""
-    for secret in sorted(set(secrets), key=len, reverse=True):
+    """*text* with each of *secrets* replaced; the longest must come first."""
+    for secret in secrets:
         if len(secret) < 4 or secret not in text:
             continue
         if len(secret) < 8:

@@ -8,6 +8,7 @@ leave ``poll()`` closes it.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import select
@@ -176,10 +177,10 @@ class Descriptor:
         self.lock = threading.Lock()  # the old one may have been held when the fork happened
         for sock in (self.sock, self._ear, self._bell):
             if sock is not None:
-                try:
-                    os.close(sock.detach())
-                except OSError:
-                    pass
+                number = sock.detach()
+                if number >= 0:
+                    with contextlib.suppress(OSError):
+                        os.close(number)
 
 
 def _poll(

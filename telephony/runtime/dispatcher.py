@@ -9,6 +9,7 @@ script, and it keeps no order.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections import deque
 from typing import Callable, Hashable
@@ -28,9 +29,9 @@ class Dispatcher:
 
     def __init__(self, workers: int) -> None:
         self._most = workers
-        self._lock = threading.Lock()  # guards everything below; never held while a job runs
-        self._work = threading.Condition(self._lock)
-        self._quiet = threading.Condition(self._lock)
+        self.lock = threading.Lock()  # guards everything below; never held while a job runs
+        self._work = threading.Condition(self.lock)
+        self._quiet = threading.Condition(self.lock)
         self._lanes: dict[Hashable, deque[Job]] = {}  # a lane is here while it waits or runs
         self._ready: deque[Hashable] = deque()  # lanes with work and no worker
         self._threads: set[threading.Thread] = set()
@@ -40,6 +41,7 @@ class Dispatcher:
         self._draining = 0  # jobs that wait in drain()
         self._numbers = 0
         self._stopped = False
+        self._pid = os.getpid()
 
     @property
     def queued(self) -> int:
@@ -48,7 +50,7 @@ class Dispatcher:
 
     def submit(self, lane: Hashable, job: Job) -> None:
         """Run *job* after all that was submitted to *lane* before. Never blocks for long."""
-        with self._lock:
+        with self.lock:
             self._queued += 1
             jobs = self._lanes.get(lane)
             if jobs is not None:
@@ -63,7 +65,7 @@ class Dispatcher:
 
     def stop(self) -> None:
         """Workers end once nothing is left to run; what is queued still runs."""
-        with self._lock:
+        with self.lock:
             self._stopped = True
             self._work.notify_all()
 
@@ -73,7 +75,7 @@ class Dispatcher:
         A job that waits here waits neither for itself nor for others that do.
         """
         deadline = Deadline(timeout)
-        with self._lock:
+        with self.lock:
             own = threading.current_thread() in self._threads
             self._draining += own
             try:
@@ -88,7 +90,7 @@ class Dispatcher:
     def join(self, timeout: float) -> None:
         """Wait at most *timeout* seconds for idle workers to be gone, after ``stop``."""
         deadline = Deadline(timeout)
-        with self._lock:
+        with self.lock:
             threads = [] if self._running else list(self._threads)
         for thread in threads:
             if thread is not threading.current_thread():
@@ -108,30 +110,32 @@ class Dispatcher:
 
     def _run(self) -> None:
         me = threading.current_thread()
-        with self._lock:
+        self.lock.acquire()
+        while self._wait_for_work():
+            lane = self._ready.popleft()
+            job = self._lanes[lane].popleft()
+            self._queued -= 1
+            self._running += 1
+            self.lock.release()
             try:
-                while self._wait_for_work():
-                    lane = self._ready.popleft()
-                    job = self._lanes[lane].popleft()
-                    self._queued -= 1
-                    self._running += 1
-                    try:
-                        self._lock.release()
-                        try:
-                            job()
-                        except BaseException:
-                            log.exception("a job failed")
-                        finally:
-                            self._lock.acquire()
-                    finally:
-                        self._running -= 1
-                        if self._lanes[lane]:
-                            self._ready.append(lane)
-                        else:
-                            del self._lanes[lane]
-                        self._quiet.notify_all()
-            finally:
-                self._threads.discard(me)
+                job()
+            except BaseException:
+                if os.getpid() != self._pid:
+                    raise
+                log.exception("a job failed")
+            if os.getpid() != self._pid:
+                # The job forked, and this is the child, whose only thread this one is: the queue
+                # and its lock are the parent's. The end of the thread is the end of the child.
+                return
+            self.lock.acquire()
+            self._running -= 1
+            if self._lanes[lane]:
+                self._ready.append(lane)
+            else:
+                del self._lanes[lane]
+            self._quiet.notify_all()
+        self._threads.discard(me)
+        self.lock.release()
 
     def _wait_for_work(self) -> bool:
         """True with a lane ready; false when this worker is to end."""

@@ -68,6 +68,7 @@ class Link(Generic[C]):
         self.transport: Transport | None = None  # what the reader uses now
         self.attempt = 0  # the one connect() began last; the reader of an older one ends
         self.failure: TelephonyError | None = None  # why the state went back to idle
+        self.lost_at: float | None = None  # when the connection that is being replaced was lost
         self.reconnects = 0
         self.pending = Pending()
         self.closing = threading.Event()  # ends pauses

@@ -6,6 +6,7 @@ No socket and no lock of its own: `stream` calls it under its lock and hands in 
 from __future__ import annotations
 
 import collections
+import types
 from typing import Callable
 
 MAX_POSTED_FRAMES = 10_000
@@ -52,7 +53,7 @@ class Outbox:
 
     @property
     def torn(self) -> bool:
-        """An interrupt came while the next wire was made: nobody knows what is in it."""
+        """An interrupt came in between: nobody knows what is in the wire, or has left of it."""
         return self._torn
 
     @property
@@ -99,7 +100,16 @@ class Outbox:
                 rest = memoryview(self._wire)[self._sent:] if self._counts else self._wire
                 # All in C, from the system call to the note of what it took: Ctrl-C, which
                 # mostly comes during that call, cannot be handled between the two.
-                self._counts.extend(map(send, (rest,)))
+                noted = len(self._counts)
+                try:
+                    self._counts.extend(map(send, (rest,)))
+                except OSError:
+                    raise
+                except BaseException:
+                    # gevent's send is Python, and can be interrupted after its system call.
+                    in_c = isinstance(send, types.BuiltinMethodType)
+                    self._torn = not in_c and len(self._counts) == noted
+                    raise
                 if self._sent == len(self._wire):
                     self._wire = b""
         except (BlockingIOError, InterruptedError):

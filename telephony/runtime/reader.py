@@ -37,7 +37,6 @@ class Reader(Generic[C]):
         self._link = link
         self._attempt = attempt
         self._deadline = deadline  # of the first connect
-        self._lost_at: float | None = None
         self.thread = threading.Thread(target=self._run, name="telephony-reader", daemon=True)
 
     def _run(self) -> None:
@@ -194,7 +193,7 @@ class Reader(Generic[C]):
         with link.lock:
             if link.is_over(self._attempt):
                 return
-            lost_at, self._lost_at = self._lost_at, None
+            lost_at, link.lost_at = link.lost_at, None
             again = lost_at is not None
             stale = link.session.calls.stale() if again else []
             link.reconnects += again
@@ -212,7 +211,7 @@ class Reader(Generic[C]):
         with link.lock:
             if link.is_over(self._attempt):
                 return
-            self._lost_at = now
+            link.lost_at = now
             outcomes = link.session.lost(reason, now)
             if link.options.reconnect is None:
                 link.failure = ConnectionLostError(f"connection lost: {reason}")

@@ -84,7 +84,7 @@ def test_health(connected):
     hanging_up = Running(call.hangup)
     command = line.receive("endcall")
     health = client.health()
-    assert (True, "session-1", 1, 1, 1, 0, 1) == (
+    assert (True, "session-1", 1, 1, 1, 0, 1, 0) == (
         health.connected,
         health.session_id,
         health.in_flight,
@@ -92,6 +92,7 @@ def test_health(connected):
         health.active_calls,
         health.reconnects,
         health.protocol_errors,
+        health.dropped_events,
     )
     assert health.last_seen_age >= 0
     line.answer(command)
@@ -115,6 +116,7 @@ def test_health_of_an_idle_client(scripted):
         active_calls=0,
         reconnects=0,
         protocol_errors=0,
+        dropped_events=0,
     )
     assert expected == client.health()
 

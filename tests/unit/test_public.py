@@ -59,6 +59,7 @@ OPTIONS = {
     "max_message_size": 1 << 20,
     "stale_timeout": 3600,
     "allow_insecure": False,
+    "hooks": None,
 }
 
 FIELDS = {
@@ -74,7 +75,7 @@ FIELDS = {
     "CallOrphaned": "call",
     "ErrorOccurred": "error",
     "Health": "connected session_id last_seen_age in_flight queued_events active_calls reconnects "
-    "protocol_errors",
+    "protocol_errors dropped_events",
 }
 
 CALL_EVENTS = """

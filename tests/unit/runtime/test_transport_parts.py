@@ -6,6 +6,7 @@ import contextlib
 import random
 import signal
 import socket
+import threading
 
 import pytest
 
@@ -117,7 +118,38 @@ class TestOutbox:
 
     def test_interrupted_system_call(self):
         """A call that Ctrl-C ended has sent nothing: the frame is still there, and whole."""
-        outbox, sock = Outbox(), Socket(100)
+
+        def interrupt(*_):
+            raise KeyboardInterrupt
+
+        near, far = socket.socketpair()
+        near.settimeout(0)
+        with contextlib.suppress(BlockingIOError):
+            while near.send(bytes(1 << 16)):
+                pass
+        near.settimeout(None)  # now a send blocks, until the signal
+        before = signal.signal(signal.SIGUSR1, interrupt)
+        main = threading.main_thread().ident
+        timer = threading.Timer(0.05, signal.pthread_kill, (main, signal.SIGUSR1))
+        try:
+            outbox, sock = Outbox(), Socket(100)
+            one = put(outbox, b"ab")
+            with pytest.raises(KeyboardInterrupt):
+                timer.start()
+                outbox.flush(near.send, None)
+        finally:
+            timer.join()
+            signal.signal(signal.SIGUSR1, before)
+            near.close()
+            far.close()
+        assert not outbox.torn
+        assert not outbox.begun(one)
+        outbox.flush(sock.send, None)
+        assert b"ab" == sock.data
+
+    def test_interrupted_send_in_python(self):
+        """Under gevent a send is Python: when it is interrupted nobody knows what has left."""
+        outbox = Outbox()
 
         def send(data):
             raise KeyboardInterrupt
@@ -125,10 +157,8 @@ class TestOutbox:
         one = put(outbox, b"ab")
         with pytest.raises(KeyboardInterrupt):
             outbox.flush(send, None)
-        assert not outbox.torn
-        assert not outbox.begun(one)
-        outbox.flush(sock.send, None)
-        assert b"ab" == sock.data
+        assert outbox.torn
+        assert outbox.begun(one)
 
     def test_interrupted_encryption(self):
         """An interrupt while a TLS record is made is remembered: nobody knows what is in it."""
