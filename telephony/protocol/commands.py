@@ -13,8 +13,8 @@ from typing import Any, Callable, ClassVar, Mapping
 import attrs
 
 from telephony.errors import InvalidArgumentError
+from telephony.protocol.wire import CONTROL
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _DIGITS = re.compile(r"[0-9*#]+")
 
 #: The longest time that can be asked for: threads cannot wait much longer.
@@ -29,7 +29,7 @@ def checked_text(name: str, value: object) -> str:
         raise InvalidArgumentError(f"{name} must be a string, not {type(value).__name__}")
     if not value.strip():
         raise InvalidArgumentError(f"{name} must not be empty")
-    if _CONTROL.search(value):
+    if CONTROL.search(value):
         raise InvalidArgumentError(f"{name} must not hold control characters or line breaks")
     return value
 

@@ -46,7 +46,7 @@ from telephony.protocol.commands import (
 from telephony.protocol.events import ErrorOccurred, Event
 from telephony.protocol.refusals import refused, registration_refused
 from telephony.protocol.table import REMEMBERED_MOST, REMEMBERED_SECONDS, CallTable
-from telephony.protocol.wire import ID_MOST, Frame, Secrets, text_of, words_of
+from telephony.protocol.wire import Frame, Secrets, is_id, text_of, words_of
 
 if TYPE_CHECKING:
     from telephony.call import Call
@@ -386,9 +386,9 @@ class Session(Generic[C]):
         if not name:
             return self.unreadable(ProtocolError("the CM sent an event without a name"))
         for key in _IDS:
-            if len(text_of(frame.get(key))) > ID_MOST:
-                error = f"the CM sent an event whose {key} has more than {ID_MOST} characters"
-                return self.unreadable(ProtocolError(error))
+            text = text_of(frame.get(key))
+            if text and not is_id(text):
+                return self.unreadable(ProtocolError(f"the CM sent an event with no sound {key}"))
         self.calls.why = name
         found = self.calls.apply(frame, now)
         outcomes: list[Outcome] = [Tell(event) for event in found.events]
@@ -474,8 +474,9 @@ _MAYBE_DONE = "it may have been carried out, and is not sent again"
 
 def _call_id_of(frame: Frame) -> str:
     data = frame.get("data")
-    found = words_of(data.get("callid")) if isinstance(data, dict) else ""
-    return found or words_of(frame.get("callid"))
+    found = text_of(data.get("callid")) if isinstance(data, dict) else ""
+    found = found or text_of(frame.get("callid"))
+    return found if is_id(found) else ""
 
 
 def describe(request: Request[Any]) -> str:

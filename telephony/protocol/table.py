@@ -149,7 +149,8 @@ class CallTable(Generic[C]):
         if self._keep_orphans:
             del self._orphans[call]
             self._live[call] = None
-            self._set_place(call, Place.LIVE, None)
+            deadline = now + self._stale_timeout if call.info.stale else None
+            self._set_place(call, Place.LIVE, deadline)
         else:
             self.close(call, now)
         return events.CallOrphaned(call=cast("Call", call))
@@ -226,6 +227,8 @@ class CallTable(Generic[C]):
                 self._change(call, stale=True)
                 deadline = now + self._stale_timeout
                 self._set_place(call, Place.LIVE, min(deadline, call._held_until or deadline))
+        for call in self._orphans:
+            self._change(call, stale=True)
 
     def stale(self) -> list[C]:
         """The live calls of which nothing was heard since the last outage."""

@@ -15,6 +15,8 @@ from telephony.errors import ProtocolError
 
 Frame = dict[str, Any]
 
+#: What no text of ours may hold: it could end a line where one is made of it.
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 #: An id on the wire (of a call, a channel, an event …) has at most so many characters …
 ID_MOST = 1024
 #: … and the SIP headers of a call have, together.
@@ -104,6 +106,16 @@ def integer_of(value: object) -> int | None:
 def flag_of(value: object) -> bool:
     """A wire value as a bool; the words ``true`` and ``1`` count as true."""
     return text_of(value).lower() in ("true", "1") if not isinstance(value, bool) else value
+
+
+def is_id(text: str) -> bool:
+    """Whether *text* can be an id: not blank, of one line, and not without end."""
+    return (
+        len(text) <= ID_MOST
+        and (text.isprintable() or not CONTROL.search(text))
+        and not text.isspace()
+        and text != ""
+    )
 
 
 def words_of(value: object) -> str:
