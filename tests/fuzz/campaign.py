@@ -18,7 +18,7 @@ TARGETS: dict[str, tuple[Callable[[random.Random], Talk | Stream], int]] = {
     "frames": (Stream, 1),
 }
 #: For so many messages to a session there is one stream of frames.
-ONE_IN = 4
+ONE_IN = 10
 SHOWN = 2000
 
 

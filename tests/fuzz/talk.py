@@ -45,12 +45,11 @@ def read(message: str | bytes) -> dict[str, Any] | None:
 def _is_plain_event(message: str | bytes) -> bool:
     """Whether it is certainly an event that can be read."""
     frame = read(message)
-    if frame is None or len(message) > SHORT:
+    if frame is None or len(message) > SHORT or not isinstance(frame.get("event"), str):
         return False
-    name, call_id = frame.get("event"), frame.get("callid", "")
-    if not isinstance(name, str) or not name.replace("_", "").isalpha():
-        return False
-    return str(call_id).replace("-", "").isalnum()
+    ids = [frame.get(key) or "id" for key in ("event", "callid", "channel", "uid", "appid")]
+    plain = [text.isprintable() and not text.isspace() for text in ids if isinstance(text, str)]
+    return all(plain) and frame["event"] != ""
 
 
 class Talk:
