@@ -64,7 +64,7 @@ class Callbacks:
     def _drop(self, event: Event) -> None:
         if self.dropped % 1000 == 0:
             log.error(
-                "%d events wait for callbacks: %s is dropped (the %dth)",
+                "%d events wait for callbacks: %s is dropped, %d so far",
                 self.dispatcher.queued,
                 event.name,
                 self.dropped + 1,

@@ -162,7 +162,7 @@ def check_headers(headers: Sequence[tuple[str, str]]) -> None:
         if not _HEADER_VALUE.fullmatch(value):
             raise InvalidArgumentError(f"the value of the header {name} holds a control character")
         if name.lower() in _OURS or name.lower().startswith("sec-websocket-"):
-            raise InvalidArgumentError(f"the header {name} is set by the WebSocket upgrade itself")
+            raise InvalidArgumentError(f"headers: {name} is set by the WebSocket upgrade itself")
 
 
 def tunnel(stream: Stream, endpoint: Endpoint, proxy: Proxy, deadline: Deadline) -> None:

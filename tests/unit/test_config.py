@@ -87,6 +87,9 @@ def test_cleartext_to_another_machine(url):
         "wss://cm.example.org:0",
         "wss://cm.example.org:99999",
         "wss://cm.example.org:port",
+        "wss://.example.org",
+        "wss://cm..example.org",
+        "wss://" + "a" * 70 + ".org",
         "wss://cm.example.org:-1",
         "wss://[::1",
         "wss://cm.example.org/#here",
@@ -144,9 +147,10 @@ BAD = [
     *[("orphan_policy", value) for value in ("drop", "", None, True)],
     *[("ssl_context", value) for value in (True, "tls", ssl)],
     *[("headers", value) for value in ("X: 1", ["X"], {"X": 1}, {"X": "a\r\nb"}, {"a b": "1"},
-                                       {"": "1"}, {"X\n": "1"}, {5: "1"})],
+                                       {"": "1"}, {"X\n": "1"}, {5: "1"},
+                                       {"Connection": "close"}, {"sec-websocket-key": "x"})],
     *[("proxy", value) for value in ("", "proxy:3128", "socks5://proxy", "http://", True, 5,
-                                     "http://proxy:port")],
+                                     "http://proxy:port", "http://a..b:3128")],
 ]
 
 

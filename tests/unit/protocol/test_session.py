@@ -26,7 +26,7 @@ from telephony.protocol.commands import (
     SendDtmf,
     Subscribe,
 )
-from telephony.protocol.session import Refused, Registered, describe
+from telephony.protocol.session import Answer, Refused, Registered, describe
 from tests.unit.protocol.conversation import (
     AUTH_TOKEN,
     Conversation,
@@ -519,3 +519,35 @@ def test_a_call_whose_app_id_is_multi_carries_none(own):
     assert (None if own == "MULTI" else "APP") == app_id
     command = HangUp(call_id="id-1", app_id=app_id)
     assert "MULTI" not in conversation.send(command, event.call).text
+
+
+@pytest.mark.parametrize("key", ["event", "callid", "channel", "uid", "appid"])
+@pytest.mark.parametrize("value", [" ", "a\r\nb", "x" * 1025])
+def test_an_event_with_an_unsound_id(conversation, key, value):
+    """What could not be sent back in a command is counted and told, and makes no call."""
+    frame = {"event": "call_ringing", "callid": "id-1", "channel": "room", "uid": "1", key: value}
+    (outcome,) = conversation.says(frame)
+    assert isinstance(outcome.event.error, ProtocolError)
+    assert key in str(outcome.event.error)
+    assert 1 == conversation.session.protocol_errors
+    assert [] == conversation.calls
+
+
+def test_an_unsound_id_in_a_dials_answer(conversation):
+    """It is as if there were none; an orphan cannot be ended by it, and nothing breaks."""
+    request = conversation.dial()
+    conversation.session.give_up(request, conversation.now)
+    assert [] == conversation.succeeds(request, callid=" ")
+    conversation.session.lost("no network", conversation.now)
+    assert [Registered] == [type(outcome) for outcome in conversation.register()]
+
+
+def test_a_refusal_with_deep_data(conversation):
+    """The caller gets its end, whatever comes with it."""
+    request = conversation.send(SendDtmf(call_id="id-1", digits="1"))
+    deep = "[" * 600 + "]" * 600
+    message = '{"error":"no","request_id":"%s","data":{"x":%s}}' % (request.request_id, deep)
+    (outcome,) = conversation.says(message)
+    assert isinstance(outcome, Answer)
+    assert "no" == outcome.error.reason
+    assert 0 == conversation.session.in_flight

@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 
 from telephony import CallNotFoundError, CallState, UnknownEvent
+from telephony.protocol import table
 from telephony.protocol.calls import Place
 from telephony.protocol.commands import Accept, Bridge, EndCall, HangUp, Rebridge, Reject
+from telephony.protocol.routes import ROUTES_MOST
+from telephony.protocol.session import Tell
 from tests.unit.protocol.conversation import STAMP, Conversation, answer, names, said, told
 
 
@@ -766,3 +769,97 @@ def test_a_call_that_is_there_goes_before_one_that_may_be(conversation):
     assert ["CallHangup"] == names(conversation.event("call_hangup", "", **ROUTE))
     assert [] == conversation.calls
     assert Place.ORPHAN is given_up.call._place
+
+
+@pytest.mark.parametrize("how", ["lost", "given up"])
+def test_an_accept_without_an_answer(conversation, how):
+    """The CM may have taken it: the call stays, and what it then tells is heard."""
+    call = conversation.incoming("id-1")
+    request = conversation.send(
+        Accept(call_id="id-1", token="t", channel="hall", uid="7", app_id="APP"), call
+    )
+    if how == "lost":
+        conversation.session.lost("no network", conversation.now)
+        conversation.register()
+        assert call.info.stale
+    else:
+        conversation.session.give_up(request, conversation.now)
+    conversation.later(600)
+    assert [call] == conversation.calls
+    assert ["CallHangup"] == names(conversation.event("call_hangup", "id-1"))
+    assert [] == conversation.calls
+
+
+def test_an_accept_without_an_answer_of_a_call_that_is_gone(conversation):
+    """If nothing is ever heard of the call again it goes like any that may have ended."""
+    call = conversation.incoming("id-1")
+    request = conversation.send(
+        Accept(call_id="id-1", token="t", channel="hall", uid="7", app_id="APP"), call
+    )
+    conversation.session.give_up(request, conversation.now)
+    conversation.later(3599)
+    assert [call] == conversation.calls
+    conversation.later(1)
+    assert [] == conversation.calls
+
+
+def test_who_hears_keys_has_accepted(conversation):
+    """Only the owner of a call is told of digits: it is held no more."""
+    call = conversation.incoming("id-1")
+    conversation.event("dtmf_received", "id-1", digits="5")
+    conversation.later(61)
+    assert [call] == conversation.calls
+
+
+def test_a_kept_orphan_is_stale_after_an_outage():
+    """It may have ended meanwhile: it says so, and goes in the end."""
+    conversation = Conversation(keep_orphans=True)
+    request = conversation.dial()
+    conversation.event("call_ringing", "id-1", channel="room", uid="100")
+    conversation.session.lost("no network", conversation.now)
+    outcomes = conversation.register()
+    assert "CallOrphaned" in [type(o.event).__name__ for o in outcomes if isinstance(o, Tell)]
+    assert [request.call] == conversation.session.calls.stale()
+    conversation.later(3600)
+    assert [] == conversation.calls
+
+
+def test_strangers_are_bounded(conversation, monkeypatch):
+    """However many calls the CM tells of; those that are ours stay."""
+    monkeypatch.setattr(table, "REMEMBERED_MOST", 10)
+    ours = conversation.dialled("ours")
+    taken = conversation.incoming("taken")
+    accept = Accept(call_id="taken", token="t", channel="hall", uid="7", app_id="APP")
+    conversation.succeeds(conversation.send(accept, taken))
+    for number in range(100):
+        conversation.event("call_ringing", f"id-{number}", channel=f"c{number}", uid="1")
+    assert [ours, taken] == conversation.calls[:2]
+    assert [f"id-{number}" for number in range(90, 100)] == [
+        call.info.call_id for call in conversation.calls[2:]
+    ]
+
+
+def test_routes_of_one_call_are_bounded(conversation):
+    """A call that moves on and on is found where it began and where it was last."""
+    call = conversation.dialled("id-1")
+    for number in range(100):
+        conversation.event("agora_bridge_start", "id-1", channel=f"c{number}", uid="100")
+    assert ROUTES_MOST == len(call._routes)
+    assert [("room", "100"), ("c85", "100")] == list(call._routes[:2])
+    assert ("c99", "100") == call._routes[-1]
+    conversation.event("call_hangup", "id-1")
+    assert {} == conversation.session.calls._routes._calls
+
+
+def test_changes_of_state_are_noted(conversation):
+    """From which to which, and why, for the log."""
+    moves = conversation.session.calls.moves
+    call = conversation.dialled("id-1")
+    conversation.event("call_answered", "id-1")
+    conversation.event("call_answered", "id-1")
+    conversation.hung_up(call)
+    assert [
+        ("id-1", None, CallState.RINGING, "outbound_1"),
+        ("id-1", CallState.RINGING, CallState.ANSWERED, "call_answered"),
+        ("id-1", CallState.ANSWERED, CallState.HANGUP, "endcall_2"),
+    ] == [(move.call_id, move.before, move.after, move.why) for move in moves]

@@ -313,3 +313,59 @@ def test_secrets_are_masked_wherever_they_stand():
     secrets.add(token="rtc-token-100")
     said = {"reason": "bad rtc-token-100", "more": ["c2VjcmV0LXRva2Vu", 1], "token": "x"}
     assert {"reason": "bad ***", "more": ["***", 1], "token": "***"} == secrets.redact(said)
+
+
+def test_what_is_kept_of_a_refusal_is_bounded():
+    """Deep, long and wide data costs no more than little."""
+    deep: list = []
+    for _ in range(900):
+        deep = [deep]
+    secrets = wire.Secrets("Basic c2VjcmV0LXRva2Vu")
+    kept = secrets.redact({"deep": deep, "long": ["a"] * 10_000, "last": "x"})
+    assert "[[[[[[…]" in str(kept).replace("'", "")[:60]
+    assert 50 == len(kept["long"])
+    wide = secrets.redact({str(number): ["a", "b"] for number in range(100_000)})
+    assert wire.SHOWN_MOST >= sum(1 + len(items) for items in wide.values())
+
+
+@pytest.mark.parametrize(
+    "text, sound",
+    [
+        ("4f1c", True),
+        ("room 1", True),
+        ("café\u00a0☎", True),
+        ("x" * wire.ID_MOST, True),
+        ("x" * wire.ID_MOST + "x", False),
+        ("", False),
+        (" \t", False),
+        ("a\r\nb", False),
+        ("a\x7f", False),
+    ],
+)
+def test_what_can_be_an_id(text, sound):
+    """An id goes back in commands: what those would refuse is none."""
+    assert sound is wire.is_id(text)
+
+
+def test_headers_are_bounded():
+    """A snapshot keeps the first of them, up to 32 KiB."""
+    headers = {f"X-{number:06d}": "v" * 992 for number in range(1000)}
+    kept = wire.headers_of(headers)
+    assert list(headers)[:32] == list(kept)
+
+
+def test_a_frame_for_the_log():
+    """One line, in which no secret is left and which has an end."""
+    secrets = wire.Secrets("Basic c2VjcmV0LXRva2Vu")
+    secrets.add(token="rtc-token-100")
+    frame = {
+        "token": "rtc-token-200",
+        "to": "sip:alice:pa55@host",
+        "note": ["said rtc-token-100\nBasic c2VjcmV0LXRva2Vu"],
+    }
+    text = wire.loggable(wire.encode(frame), secrets)
+    assert '{"token":"***","to":"sip:***@host","note":["said ***\\n***"]}' == text
+    long = wire.loggable(wire.encode({"text": "x" * 10_000}), secrets)
+    assert long.endswith("… (10011 characters)")
+    assert wire.LOGGED_MOST + 30 > len(long)
+    assert "(the CM sent 2 characters that are not JSON" in wire.loggable("no", secrets)
