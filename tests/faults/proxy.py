@@ -87,6 +87,7 @@ class Proxy:
         self.port: int = self._place.getsockname()[1]
         self.links: list[Link] = []  # all there ever were; the thread's to change
         self.accepted = 0
+        self._arrival = threading.Condition()  # guards the above, wakes who waits for it
         self._open: set[Link] = set()
         self._busy: set[Link] = set()  # those to be looked at in the next round
         self._delay = {UP: 0.0, DOWN: 0.0}
@@ -142,6 +143,12 @@ class Proxy:
         """Take bytes in and keep them, until told to go on."""
         self._do(lambda: self._held.update({direction: on}))
 
+    def trickle(self, direction: str) -> int:
+        """Of what is held back let one piece go (see ``slice``); returns its length."""
+        passed: list[int] = []
+        self._do(lambda: passed.append(self._trickle(direction)))
+        return sum(passed)
+
     def stop_reading(self, direction: str, on: bool = True) -> None:
         """Leave bytes where they are, so that whoever sends them gets stuck in the end."""
         self._do(lambda: self._unread.update({direction: on}))
@@ -179,6 +186,11 @@ class Proxy:
     def mark(self) -> None:
         """Forget what has passed up to now: tapes begin here."""
         self._do(lambda: [pipe.tape.clear() for link in self.links for pipe in link.pipes])
+
+    def wait_accepted(self, count: int, timeout: float = _SECONDS) -> bool:
+        """Wait until so many connections have come in all."""
+        with self._arrival:
+            return self._arrival.wait_for(lambda: self.accepted >= count, timeout)
 
     def sync(self) -> None:
         """Return when what was passed on by now is on the tapes."""
@@ -260,7 +272,9 @@ class Proxy:
             client, _ = self._listener.accept()
         except OSError:
             return  # gone again
-        self.accepted += 1
+        with self._arrival:
+            self.accepted += 1
+            self._arrival.notify_all()
         cm: socket.socket | None = None
         if not self._swallows:
             try:
@@ -363,6 +377,18 @@ class Proxy:
         if pipe.ended and not pipe.shut:
             self._half_close(link, pipe.direction)
         return None
+
+    def _trickle(self, direction: str) -> int:
+        self._held[direction] = False
+        passed, now = 0, time.monotonic()
+        for link in list(self._open):
+            for pipe in link.pipes:
+                if pipe.direction == direction:
+                    passed -= len(pipe.tape)
+                    self._pump(pipe, link, now)
+                    passed += len(pipe.tape)
+        self._held[direction] = True
+        return passed
 
     def _half_close(self, link: Link, direction: str) -> None:
         for pipe in link.pipes:

@@ -150,6 +150,28 @@ def test_hold(end, proxy, echo, direction):
     assert b"HELLO" == told(end, 5)
 
 
+def test_trickle(end, proxy):
+    """Of what is held back one piece goes, and then another."""
+    proxy.slice(DOWN, 2)
+    end.sendall(b"hi")
+    assert b"HI" == told(end, 2)
+    proxy.hold(DOWN)
+    end.sendall(b"hello")
+    while not proxy.trickle(DOWN):  # until the echo has come as far as this
+        pass
+    assert b"HE" == told(end, 2)
+    assert silent(end)
+    assert [2, 1, 0] == [proxy.trickle(DOWN) for _ in range(3)]
+    assert b"LLO" == told(end, 3)
+
+
+def test_wait_accepted(proxy):
+    """It counts those that came, and waits for those to come."""
+    assert not proxy.wait_accepted(1, 0.01)
+    with socket.create_connection(("127.0.0.1", proxy.port), SECONDS):
+        assert proxy.wait_accepted(1, SECONDS)
+
+
 def test_stop_reading(end, proxy):
     """When the proxy does not read, the sender gets stuck in the end."""
     proxy.stop_reading(UP)
