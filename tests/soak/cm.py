@@ -84,9 +84,13 @@ class _Steps:
     def peer(self, call_id: str, step: str, *args: Any) -> Any:
         return getattr(self._cm.peer(call_id), step)(*args)
 
-    def up(self) -> list[str]:
-        """The calls that have not ended."""
-        return [record.call_id for record in self._cm.calls if not record.ended]
+    def up(self) -> list[list[str]]:
+        """The calls that are some client's and have not ended: call id and uid of each."""
+        return [
+            [record.call_id, record.uid]
+            for record in self._cm.calls
+            if record.owner is not None and not record.ended
+        ]
 
     def registrations(self) -> int:
         return sum(frame.get("action") == "register" for frame in self._cm.frames)
