@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import Any, Callable
+from typing import Any
 
 from telephony import Call, CallHangup, CallOrphaned, Client, CommandRefusedError
 from telephony import Connected, ErrorOccurred, Gap, OutcomeUnknownError, TelephonyError
@@ -12,6 +12,7 @@ from telephony.sandbox import Sandbox
 from tests.faults.proxy import DOWN, Proxy
 from tests.faults.schedule import LONGEST_DELAY, Schedule
 from tests.faults.story import SENT, Story
+from tests.faults.tape import frames_of
 
 SECONDS = 20.0
 #: What an event can be told of once in a call's life.
@@ -309,21 +310,3 @@ class Audit:
 def _shown(state: str) -> str:
     """A bridge that is taken back before the audio joined is not reported."""
     return "answered" if state == "unbridged" else state
-
-
-def frames_of(tape: bytes) -> list[dict[str, Any]]:
-    """The JSON objects in what a server sent: the upgrade, and then frames without masks."""
-    frames, start = [], tape.find(b"\r\n\r\n") + 4
-    if start < 4:
-        return []
-    while len(tape) >= start + 2:
-        size, head = tape[start + 1], 2
-        if size == 126:
-            size, head = int.from_bytes(tape[start + 2:start + 4], "big"), 4
-        data = tape[start + head:start + head + size]
-        if len(tape) < start + head + size:
-            break
-        if tape[start] == 0x81:
-            frames.append(json.loads(data))
-        start += head + size
-    return frames
