@@ -130,7 +130,7 @@ class Machine(RuleBasedStateMachine):
 
     # --- giving commands --------------------------------------------------------------------
 
-    def ask(self, key: tuple[str, str, str], command: Callable[[], Any]) -> None:
+    def ask(self, key: tuple[str, str, str], command: Callable[[], Any], on: int = 0) -> None:
         """Give a command; while there is no connection it must fail at once."""
         if not self.model.connected:
             running = self.stage.launch(command)
@@ -141,7 +141,14 @@ class Machine(RuleBasedStateMachine):
             running = self.stage.launch(command)
             self.running.append(running)
             self.keys[running] = key
+            self.go_on(on)
         self.settle()
+
+    def go_on(self, steps: int) -> None:
+        """The newest of what waits at the CM happens, so many times."""
+        for _ in range(steps):
+            if self.stage.timers.waiting:
+                self.stage.let_go(-1)
 
     def decide(self, event: CallIncoming) -> Any:
         """The callback for incoming calls."""
@@ -185,12 +192,13 @@ class Machine(RuleBasedStateMachine):
         delay=st.booleans(),
         composite=st.booleans(),
         direction=st.sampled_from(["outbound", "outbound", "outbound_sip"]),
+        on=st.integers(0, 4),
     )
     def dial(
         self, spot: Any, app: int, outcome: str, early: bool, delay: bool, composite: bool,
-        direction: str,
+        direction: str, on: int,
     ) -> None:  # fmt: skip
-        """Dial; the outcome comes as the sandbox's timers go off."""
+        """Dial; what becomes of it happens at once or later."""
         if self.model.connected:
             self.cm.script_dial(
                 outcome,
@@ -207,6 +215,7 @@ class Machine(RuleBasedStateMachine):
                 to="+15550007", from_="+15550001", channel=channel, uid=uid, app_id=app_id,
                 region="AREA_CODE_EU", **TOKEN,
             ),
+            on,
         )  # fmt: skip
 
     @precondition(lambda self: self.running)
@@ -219,7 +228,7 @@ class Machine(RuleBasedStateMachine):
         self.settle()
 
     @precondition(lambda self: self.stage and self.stage.timers.waiting)
-    @rule(numbers=st.lists(which, min_size=1, max_size=4))
+    @rule(numbers=st.lists(which, min_size=1, max_size=6))
     def happens(self, numbers: list[int]) -> None:
         """Timers of the CM go off: it rings, is answered, joins, an answer leaves at last …"""
         for number in numbers:
