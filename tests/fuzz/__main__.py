@@ -10,8 +10,6 @@ import argparse
 import random
 import sys
 
-from tests.fuzz.campaign import Failure, run, run_case
-
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
@@ -24,6 +22,9 @@ def main(arguments: list[str] | None = None) -> int:
         from tests.fuzz.guided import run_guided
 
         return run_guided(options.atheris)
+    # Only now: atheris must be there before what it is to watch is imported.
+    from tests.fuzz.campaign import Failure, run, run_case
+
     seed = random.SystemRandom().randrange(1 << 32) if options.seed is None else options.seed
     try:
         if options.case:
