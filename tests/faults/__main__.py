@@ -19,6 +19,7 @@ from collections import Counter
 from tests.faults import cuts
 from tests.faults.batch import run_all
 from tests.faults.bench import Bench
+from tests.faults.proxy import DOWN
 from tests.faults.run import Run
 from tests.faults.schedule import Schedule
 from tests.faults.subjects import SUBJECTS
@@ -81,7 +82,7 @@ def replay(seed: int, times: int) -> int:
 
 
 def one_cut(case: cuts.Case, times: int) -> int:
-    with Bench("early" if case.direction == cuts.DOWN else "answer") as bench:
+    with Bench("early" if case.direction == DOWN else "answer") as bench:
         subject = SUBJECTS[case.command](bench)
         for _ in range(times):
             end, _ = cuts.run_case(bench, subject, case)

@@ -139,7 +139,10 @@ class Audit:
             elif deed.error.call is None:
                 story.fault(f"the error of {deed} has no call")
             else:
-                lost.append((record, deed.error.call))
+                call = deed.error.call
+                if call.active and call.call_id:
+                    story.fault(f"{call!r} is up, its id is known, and nothing was done about it")
+                lost.append((record, call))
         open_routes = Counter(
             call.uid for deed in unknown.values()
             if (call := getattr(deed.error, "call", None)) is not None

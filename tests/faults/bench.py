@@ -34,7 +34,7 @@ class Bench:
         self.connected, self.orphaned, self.incoming = Recorded(), Recorded(), Recorded()
         self.client.on(Connected, self.connected)
         self.client.on(CallOrphaned, self.orphaned)
-        self.client.on(CallIncoming, lambda event: self.incoming(event) or True)
+        self.client.on(CallIncoming, self._offered)
         self.client.connect()
         self.connected.next(SECONDS)
         return self
@@ -43,6 +43,10 @@ class Bench:
         self.client.close()
         self.proxy.stop()
         self.cm.stop()
+
+    def _offered(self, event: CallIncoming) -> bool:
+        self.incoming(event)
+        return True  # to be accepted later
 
     def dial(self) -> Call:
         self._uid += 1

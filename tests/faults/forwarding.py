@@ -236,6 +236,19 @@ class Forwarding:
         self._held[direction] = True
         return passed
 
+    def _end_all(self, how: str) -> None:
+        for link in list(self._open):
+            self._end(link, how)
+
+    def _half_close_all(self, direction: str) -> None:
+        for link in list(self._open):
+            self._half_close(link, direction)
+
+    def _clear_tapes(self) -> None:
+        for link in self.links:
+            for pipe in link.pipes:
+                pipe.tape.clear()
+
     def _half_close(self, link: Link, direction: str) -> None:
         for pipe in link.pipes:
             if pipe.direction == direction and pipe.sink is not None and not pipe.shut:

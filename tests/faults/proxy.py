@@ -83,11 +83,11 @@ class Proxy(Forwarding):
 
     def end(self, how: str = RST) -> None:
         """End every connection now."""
-        self._do(lambda: [self._end(link, how) for link in list(self._open)])
+        self._do(lambda: self._end_all(how))
 
     def half_close(self, direction: str) -> None:
         """Let who receives in this direction believe that the other side has said its last."""
-        self._do(lambda: [self._half_close(link, direction) for link in list(self._open)])
+        self._do(lambda: self._half_close_all(direction))
 
     def heal(self) -> None:
         """Behave again. Connections that lost bytes are reset, others get what they waited for."""
@@ -95,7 +95,7 @@ class Proxy(Forwarding):
 
     def mark(self) -> None:
         """Forget what has passed up to now: tapes begin here."""
-        self._do(lambda: [pipe.tape.clear() for link in self.links for pipe in link.pipes])
+        self._do(self._clear_tapes)
 
     def wait_accepted(self, count: int, timeout: float = SECONDS) -> bool:
         """Wait until so many connections have come in all."""

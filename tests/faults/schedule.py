@@ -186,7 +186,8 @@ class _Maker:
         return steps
 
     def far_ends(self, horizon: float) -> list[Step]:
-        chance, steps = self.chance, []
+        chance = self.chance
+        steps: list[Step] = []
         for _ in range(chance.choice([0, 0, 1, 2])):
             number = f"+1666{len(steps):07}"
             steps.append(Step(round(chance.uniform(0, horizon), 3), "incoming", {"from_": number}))

@@ -125,7 +125,7 @@ class Story:
     def told(self, event: Event) -> None:
         """As the last callback for all events."""
         with self._lock:
-            self._telling.discard(getattr(event, "call", None))  # type: ignore[arg-type]
+            self._telling.discard(getattr(event, "call", None))
 
     def of(self, kind: type[Event]) -> list[Any]:
         with self._lock:
