@@ -12,6 +12,7 @@ import threading
 import time
 from typing import Any, Sequence
 
+import telephony.protocol.routes
 import telephony.protocol.session
 import telephony.protocol.table
 from telephony import Client
@@ -26,8 +27,9 @@ answer, far ends that hang up, callbacks that are slow or raise; the connection 
 few seconds and now and then refused when it comes back. The sandbox is a process of its own, so
 the figures are the client's alone. Now and then all stand still and a line of figures is printed:
 calls placed and ended, reconnects, orphans, threads, descriptors, RSS in KiB, tracked calls,
-objects on the heap. What the client remembers for minutes is remembered for a tenth of the run,
-so that it is full when the first third, which does not count, is over.
+objects on the heap. What the client remembers of calls that are over, for minutes and up to 10,000
+of them, it remembers here for a tenth of the run and up to 200, so that this has filled up when
+the first third, which does not count, is over.
 
 The exit code is 1 if a figure grew (by the best line through the samples, and from the least of
 the second quarter to the least of the last), if a call was lost, a request seen twice, a caller
@@ -59,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"seed {seed}, {seconds:g} s, a drop every {drop:g} s", flush=True)
     logging.getLogger("telephony").addHandler(logging.NullHandler())
     logging.getLogger("telephony").propagate = False
-    remember(min(600.0, max(1.0, seconds / 10)))
+    remember(min(600.0, max(1.0, seconds / 10)), int(min(200, max(20, 5 * seconds))))
     with tempfile.TemporaryDirectory() as folder:
         file, options = certificates(folder) if args.tls else (None, {})
         with RemoteSandbox(file, time_scale=50, dids=None, lookup_hold=100) as cm:
@@ -70,12 +72,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if failures else 0
 
 
-def remember(seconds: float) -> None:
-    """Let tombstones, orphans, offers and stale calls be kept for less than minutes."""
+def remember(seconds: float, most: int) -> None:
+    """Let tombstones, orphans, offers, last words and stale calls be fewer, for less long."""
     table, session = telephony.protocol.table, telephony.protocol.session
-    table.REMEMBERED_SECONDS = session.REMEMBERED_SECONDS = seconds  # type: ignore[attr-defined]
-    table.INCOMING_SECONDS = min(table.INCOMING_SECONDS, seconds)
-    table.CLOSING_SECONDS = min(table.CLOSING_SECONDS, seconds)
+    routes = telephony.protocol.routes
+    for module, name, value in (
+        (table, "REMEMBERED_SECONDS", seconds),
+        (session, "REMEMBERED_SECONDS", seconds),
+        (table, "INCOMING_SECONDS", min(60.0, seconds)),
+        (table, "CLOSING_SECONDS", min(60.0, seconds)),
+        (table, "REMEMBERED_MOST", most),
+        (session, "REMEMBERED_MOST", most),
+        (routes, "LAST_WORDS_MOST", most),
+    ):
+        assert hasattr(module, name), name  # renamed: then it is not cut any more
+        setattr(module, name, value)
 
 
 def certificates(folder: str) -> tuple[str, dict[str, Any]]:
