@@ -19,6 +19,7 @@ from tests.cli.programs import ROOT, SECONDS, Program, account, environment
 #: what the interpreter or a library says of a program that did not end well
 NOT_OURS = ("Exception ignored", "Fatal Python error", "Exception in thread", "ResourceWarning")
 
+
 class Process(Program):
     """A program that leads a process group, and has ended with all of it when the block ends."""
 
@@ -60,8 +61,7 @@ def start(cm: Sandbox) -> Iterator[Start]:
 def mute() -> Iterator[tuple[str, socket.socket]]:
     """A server that takes connections and says nothing: its URL, and its socket."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(SECONDS)
-        yield f"ws://127.0.0.1:{server.getsockname()[1]}", server
+        server.settimeout(        yield f"ws://127.0.0.1:{server.getsockname()[1]}", server
 
 
 def ended(program: Process, grace: float, *, told: int = signal.SIGUSR1) -> tuple[int, list[str]]:

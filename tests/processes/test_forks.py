@@ -7,7 +7,7 @@ from collections import Counter
 
 from telephony import Call, Client
 from telephony.sandbox import Sandbox
-from tests.processes.conftest import Start, clean, commands
+from tests.processes.conftest import Process, Start, clean, commands
 from tests.processes.programs import forks
 
 #: what needs no connection, or makes one
@@ -31,20 +31,15 @@ def test_all_methods_are_tried() -> None:
     assert public(Call) - properties - known == set(forks.OF_A_CALL)
 
 
-def test_a_hundred_forks(start: Start, cm: Sandbox) -> None:
-    """With five busy threads, and each lock of the client held in its turn."""
-    times = 100
-    program = start("forks", times)
+GOOD = {"wrong": [], "before": ["idle", False], "after": ["connected", 0, "hangup"], "code": 0}
+
+
+def check(program: Process, cm: Sandbox, times: int) -> None:
+    """So many children had their own connection, used it, and left the parent's alone."""
     children = [json.loads(program.line()) for _ in range(times)]
     parent = json.loads(program.line())
 
-    good = {
-        "wrong": [],
-        "before": ["idle", False],
-        "after": ["connected", 0, "hangup"],
-        "code": 0,
-    }
-    assert [] == [child for child in children if good != child]
+    assert [] == [child for child in children if GOOD != child]
     assert {"failed": [], "reconnects": 0} == parent
     assert (0, []) == program.finish()
     assert clean(program.stderr), program.stderr
@@ -54,3 +49,13 @@ def test_a_hundred_forks(start: Start, cm: Sandbox) -> None:
     of_children = [call for call in cm.calls if "of a child" == call.channel]
     assert times == len({call.owner for call in of_children}) == len(of_children)
     assert {True} == {call.ended for call in of_children}
+
+
+def test_a_hundred_forks(start: Start, cm: Sandbox) -> None:
+    """With five busy threads, and each lock of the client held in its turn."""
+    check(start("forks", 100), cm, 100)
+
+
+def test_a_fork_that_python_is_not_told_of(start: Start, cm: Sandbox) -> None:
+    """Some servers written in C fork without the hooks: the process id tells all the same."""
+    check(start("forks"), cm, 1)

@@ -1,4 +1,4 @@
-"""The locks inside a client, found by looking: a fork or a signal may come with any of them held."""
+"""The locks inside a client, found by looking: a fork or a signal may come while one is held."""
 
 from __future__ import annotations
 
