@@ -61,7 +61,8 @@ def start(cm: Sandbox) -> Iterator[Start]:
 def mute() -> Iterator[tuple[str, socket.socket]]:
     """A server that takes connections and says nothing: its URL, and its socket."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(        yield f"ws://127.0.0.1:{server.getsockname()[1]}", server
+        server.settimeout(SECONDS)
+        yield f"ws://127.0.0.1:{server.getsockname()[1]}", server
 
 
 def ended(program: Process, grace: float, *, told: int = signal.SIGUSR1) -> tuple[int, list[str]]:
