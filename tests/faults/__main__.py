@@ -60,7 +60,7 @@ def schedules(seed: int, count: int, workers: int) -> int:
         print(f"{times:8} {what}")
     for left in summary.left:
         print(f"left behind: {left}")
-    for run in summary.failed[:1]:
+    for run in summary.failed[:3]:  # told in full: what threads do is not the same each time
         print(run)
     print(
         f"{summary.runs} schedules from seed {seed} in {summary.seconds:.1f} s "
