@@ -31,9 +31,9 @@ def pytest_configure(config: pytest.Config) -> None:
     hub.threadpool.apply(int)
 
     def kill(_: int, number: int) -> None:
-        # The ident of a greenlet is no thread of the system. In the hub a signal comes as it
-        # does while all greenlets wait, and gevent hands what its handler raises to the main one.
-        hub.loop.run_callback(os.kill, os.getpid(), number)
+        # The ident of a greenlet is no thread of the system's. A real thread sends it, so that it
+        # comes as from outside: mostly while all greenlets wait.
+        hub.threadpool.spawn(os.kill, os.getpid(), number)
 
     signal.pthread_kill = kill  # type: ignore[assignment]
     stop = transport_peers.Server.__exit__
