@@ -15,7 +15,11 @@ from telephony import Client
 folder = os.environ["BROKER_FOLDER"]
 app = Celery("tasks", broker="filesystem://")
 app.conf.update(
-    broker_transport_options={"data_folder_in": folder, "data_folder_out": folder},
+    broker_transport_options={
+        "data_folder_in": folder,
+        "data_folder_out": folder,
+        "polling_interval": 0.02,
+    },
     broker_connection_retry_on_startup=True,
     task_ignore_result=True,
     worker_enable_remote_control=False,
