@@ -75,9 +75,10 @@ def old_server_context() -> ssl.SSLContext:
 
 
 @functools.cache
-def asking_server_context() -> ssl.SSLContext:
+def asking_server_context(newest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> ssl.SSLContext:
     """A server that wants a certificate of its clients."""
     context = _serving(authority().issue_cert(*HOSTS))
+    context.maximum_version = newest
     context.verify_mode = ssl.CERT_REQUIRED
     authority().configure_trust(context)
     return context
