@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import ssl
 import sys
 import threading
@@ -33,6 +32,7 @@ from telephony.protocol.states import ConnectionState
 from telephony.runtime.backoff import Backoff
 from telephony.runtime.connection import Connection
 from telephony.runtime.deadline import Deadline
+from telephony.runtime.lock import ProcessLock
 from telephony.signals import Stopped, stopped_by_signals
 
 log = logging.getLogger("telephony")
@@ -164,7 +164,7 @@ class Client(CallControl):
             hooks=hooks,
         )
         self._handlers = Handlers()
-        self._making: dict[int, threading.Lock] = {}  # held while _build replaces what is below
+        self._making = ProcessLock()  # held while _build replaces what is below
         self._build(self.options.subscribe_numbers)
 
     def _build(self, subscriptions: tuple[str, ...]) -> None:
@@ -218,11 +218,9 @@ class Client(CallControl):
         if timeout is not None:
             checked_seconds("timeout", timeout)
         if self._connection.forked:
-            # By process: a lock of the parent's may have been held when it forked.
-            with self._making.setdefault(os.getpid(), threading.Lock()):
+            with self._making:
                 if self._connection.forked:
                     self._connection.abandon()
-                    self._handlers = self._handlers.copy()
                     self.options = self.options.for_child()
                     self._build(self._session.subscriptions)
         self._connection.connect(timeout)

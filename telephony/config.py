@@ -74,7 +74,7 @@ def _headers(value: object) -> tuple[tuple[str, str], ...]:
         raise InvalidArgumentError("headers must be a dict of names and values")
     for name, text in value.items():
         if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
-            raise InvalidArgumentError(f"headers: {name!r} is not a header name")
+            raise InvalidArgumentError("headers: one of the names is not a header name")
         if not isinstance(text, str) or not text.isprintable():
             raise InvalidArgumentError(f"headers: the value of {name} must be one line of text")
     return tuple(value.items())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping
 
 import attrs
@@ -24,6 +23,7 @@ from telephony.protocol.events import (
     Event,
 )
 from telephony.protocol.wire import digits_of
+from telephony.runtime.lock import ProcessLock
 
 if TYPE_CHECKING:
     from telephony.call import Call
@@ -146,15 +146,9 @@ class Handlers:
     """The callbacks of one client."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()  # guards the replacing of the tuples; reading needs none
+        self._lock = ProcessLock()  # guards the replacing of the tuples; reading needs none
         self._callbacks: tuple[Registration, ...] = ()
         self._methods: tuple[Registration, ...] = ()
-
-    def copy(self) -> Handlers:
-        """The same callbacks with a lock of its own: a fork may have left this one taken."""
-        copied = Handlers()
-        copied._callbacks, copied._methods = self._callbacks, self._methods
-        return copied
 
     def add(self, event_type: object, fn: object, match: Mapping[str, Any]) -> None:
         registration = Registration.make(event_type, fn, match)

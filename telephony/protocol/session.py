@@ -253,10 +253,9 @@ class Session(Generic[C]):
         """Calls whose dial gave up after an event had told their id need no more waiting."""
         outcomes: list[Outcome] = []
         if self.registered:
-            for call in self.calls.orphans():
-                if call.info.call_id:
-                    outcomes.append(Tell(self.calls.turn_up(call, now)))
-                    outcomes += self._end_orphan(call, now)
+            for call in self.calls.known_orphans():
+                outcomes.append(Tell(self.calls.turn_up(call, now)))
+                outcomes += self._end_orphan(call, now)
         return outcomes
 
     def _end_orphan(self, call: C, now: float) -> list[Outcome]:

@@ -17,7 +17,7 @@ from telephony.protocol.calls import CallInfo, Place, TrackedCall, advance
 from telephony.protocol.events import Event
 from telephony.protocol.routes import Route, Routes
 from telephony.protocol.states import TRANSITIONS, UP, CallState
-from telephony.protocol.wire import Frame, number_of, text_of
+from telephony.protocol.wire import Frame, number_of, text_of, words_of
 
 if TYPE_CHECKING:
     from telephony.call import Call
@@ -80,6 +80,7 @@ class CallTable(Generic[C]):
         self._live: dict[C, None] = {}
         self._timed: dict[C, None] = {}  # those with a deadline
         self._orphans: OrderedDict[C, None] = OrderedDict()
+        self._known_orphans: dict[C, None] = {}
         self._by_id: dict[str, C] = {}
         self._routes: Routes[C] = Routes(app_id)
         self._suspects: dict[C, None] = {}  # made by events that fitted an orphan and a dial
@@ -141,8 +142,9 @@ class CallTable(Generic[C]):
         if len(self._orphans) > REMEMBERED_MOST:
             self._forget(next(iter(self._orphans)), now)
 
-    def orphans(self) -> list[C]:
-        return list(self._orphans)
+    def known_orphans(self) -> list[C]:
+        """Those whose id an event has told: they can be ended."""
+        return list(self._known_orphans)
 
     def turn_up(self, call: C, now: float) -> Event:
         """A call whose dial gave up is there after all: kept, or being closed from now on."""
@@ -258,14 +260,16 @@ class CallTable(Generic[C]):
         call_id = text_of(frame.get("callid"))
         call = self._by_id.get(call_id) if call_id else None
         if call is None:
-            if call_id in self._ended:
-                return found  # of a call that is over
             route, has_id = self._routes.route_of(frame)
+            if has_id and call_id in self._ended:
+                return found  # of a call that is over
             if name != "call_incoming":
                 call = self._without_id(route, name, has_id, frame)
             if call is not None and has_id and not call.info.call_id:
                 self._bind(call, call_id)
         if call is None:
+            if call_id in self._ended:
+                return found  # a route in the id's place, and no call is left there
             if not has_id and name == "call_hangup" and self._routes.are_last_words(route, frame):
                 return found
             if name not in TRANSITIONS or not call_id:
@@ -349,7 +353,7 @@ class CallTable(Generic[C]):
 
     def _stranger(self, frame: Frame, name: str, call_id: str) -> C:
         """A call that the CM knows and we did not."""
-        direction = text_of(frame.get("direction"))
+        direction = words_of(frame.get("direction"))
         if name == "call_incoming":
             direction = direction or "inbound"
         state = CallState.INCOMING if direction == "inbound" else CallState.RINGING
@@ -379,6 +383,8 @@ class CallTable(Generic[C]):
             self._by_id.pop(call.info.call_id, None)
             self._change(call, call_id=call_id)
             self.moves.append(Move(call_id, None, call.info.state, self.why))
+            if call._place is Place.ORPHAN:
+                self._known_orphans[call] = None
         self._by_id[call_id] = call
 
     def _settle_suspects(self, now: float) -> None:
@@ -433,6 +439,10 @@ class CallTable(Generic[C]):
     def _set_place(self, call: C, place: Place, deadline: float | None) -> None:
         call._place = place
         call._deadline = deadline
+        if place is Place.ORPHAN and call.info.call_id:
+            self._known_orphans[call] = None
+        else:
+            self._known_orphans.pop(call, None)
         if deadline is None:
             self._timed.pop(call, None)
         else:

@@ -324,6 +324,7 @@ class Connection(Generic[C]):
 
     def abandon(self) -> None:
         """In a child process: let go of the parent's descriptor, and of nothing else."""
+        self._link.attempt += 1  # under gevent the reader was copied too, and is to end
         transport = self._link.transport
         if transport is not None:
             transport.abandon()
