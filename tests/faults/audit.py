@@ -56,6 +56,7 @@ class Audit:
             self._last_words()
             self._idle()
         self._close()
+        self._identities(self._records())
         self._requests()
         self._order()
 
@@ -130,6 +131,7 @@ class Audit:
             if deed.name == "dial" and deed.end == "unknown"
         }  # fmt: skip
         lost: list[tuple[Any, Call]] = []
+        last = self.proxy.links[-1].tape(DOWN)  # what came over others may not have been read
         for record in self._records().values():
             if record.ended or record.state == "incoming" or record.call_id in owned:
                 continue
@@ -140,8 +142,9 @@ class Audit:
                 story.fault(f"the error of {deed} has no call")
             else:
                 call = deed.error.call
-                if call.active and call.call_id:
-                    story.fault(f"{call!r} is up, its id is known, and nothing was done about it")
+                answered = f'"request_id":"{deed.error.request_id}"'.encode() in last
+                if call.active and (call.call_id or answered):
+                    story.fault(f"{call!r} is up, its id was told, and nothing was done about it")
                 lost.append((record, call))
         open_routes = Counter(
             call.uid for deed in unknown.values()
@@ -244,6 +247,19 @@ class Audit:
         story.check(
             errors.count("endcall") >= self._lost_ends, "an orphan's end was lost without a word"
         )
+
+    def _identities(self, records: dict[str, Any]) -> None:
+        """Each dial has the call that came of it, and no other."""
+        for deed in self.story.deeds:
+            if deed.name != "dial":
+                continue
+            call = deed.value or getattr(deed.error, "call", None)
+            record = records.get(call.call_id) if call is not None else None
+            if record is not None:
+                number = deed.args["from_"]
+                self.story.check(
+                    record.from_ == number, f"{call!r}, dialled from {number}, is another's call"
+                )
 
     def _requests(self) -> None:
         """No request came twice; what was not sent did not come; what was answered did."""

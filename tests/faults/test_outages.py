@@ -230,3 +230,25 @@ def test_a_half_closed_connection(proxy, client_of):
     proxy.half_close(DOWN)
     assert isinstance(lost.next().error, ConnectionLostError)
     assert back.next().reconnected
+
+
+@pytest.mark.parametrize("way", ["refused", "swallowed"])
+def test_closed_in_an_outage(proxy, client_of, way):
+    """Closed between two attempts, or in one, it makes no connection any more."""
+    client = client_of(connect_timeout=SECONDS)
+    lost = recorded(client, Disconnected)
+    client.connect()
+    if way == "refused":
+        proxy.refuse()
+    else:
+        proxy.blackhole()
+    proxy.end(RST)
+    assert isinstance(lost.next().error, ConnectionLostError)
+    assert way == "refused" or proxy.wait_accepted(2, SECONDS)
+    began = time.monotonic()
+    client.close()
+    assert time.monotonic() - began < 2.0 + SLACK
+    accepted = proxy.accepted
+    proxy.heal()
+    assert not proxy.wait_accepted(accepted + 1, 0.3)
+    assert 0 == proxy.open_links
