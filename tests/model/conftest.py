@@ -13,7 +13,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest.register_assert_rewrite("tests.model.machine", "tests.model.model", "tests.model.stage")
+pytest.register_assert_rewrite("tests.model.play", "tests.model.acts", "tests.model.model")
 
 COMMON = settings(
     deadline=None,

@@ -6,7 +6,8 @@ from typing import Any, Iterator
 
 import pytest
 
-from tests.model.machine import SPOTS, Machine
+from tests.model.acts import Acts
+from tests.model.play import SPOTS
 
 # How a dial goes unless it is said otherwise: no answer of the CM's before the callee's.
 DIAL: dict[str, Any] = dict(
@@ -17,27 +18,26 @@ ANSWERED = 2  # steps of the CM from a dial to its answer
 
 
 @pytest.fixture
-def machine() -> Iterator[Machine]:
-    """A machine whose client has one App ID and hangs up orphans."""
-    machine = Machine()
-    machine.begin(multi=False, keep=False)
-    yield machine
-    machine.teardown()
+def play() -> Iterator[Acts]:
+    """One whose client has one App ID and hangs up orphans."""
+    play = Acts()
+    yield play
+    play.end()
 
 
-def test_a_gap_is_told_after_a_refusal_too(machine: Machine) -> None:
+def test_a_gap_is_told_after_a_refusal_too(play: Acts) -> None:
     """The connection is lost, the CM refuses us, and takes us when we ask again."""
-    machine.drop()
-    machine.come_back(refuse=True)
-    machine.connect()
+    play.drop()
+    play.come_back(refuse=True)
+    play.connect()
 
 
-def test_a_route_in_the_place_of_an_id_is_not_over_for_good(machine: Machine) -> None:
+def test_a_route_in_the_place_of_an_id_is_not_over_for_good(play: Acts) -> None:
     """Two calls share a route; the hangup that fits both must not swallow the one that fits one."""
     for _ in range(2):
-        machine.dial(**{**DIAL, "composite": True, "on": ANSWERED})
-    machine.far_end_hangs_up(number=0, cause="NORMAL_CLEARING")
-    machine.hang_up(number=0)
-    machine.time_passes(seconds=61)
-    machine.far_end_hangs_up(number=0, cause="NORMAL_CLEARING")
-    assert [] == machine.client.calls()
+        play.dial(**{**DIAL, "composite": True, "on": ANSWERED})
+    play.far_end_hangs_up(number=0, cause="NORMAL_CLEARING")
+    play.hang_up(number=0)
+    play.time_passes(seconds=61)
+    play.far_end_hangs_up(number=0, cause="NORMAL_CLEARING")
+    assert [] == play.client.calls()
