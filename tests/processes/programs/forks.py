@@ -124,7 +124,8 @@ class Busy:
 
     def _repeat(self, fn: Callable[[], Any]) -> None:
         try:
-            while not self._over.is_set():
+            # What does not wait for the CM would else leave nothing of the machine to the children.
+            while not self._over.wait(0.001):
                 fn()
         except TelephonyError as error:
             self.failed.append(str(error))

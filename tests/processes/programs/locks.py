@@ -6,8 +6,9 @@ import threading
 from typing import Any, Iterator
 
 from telephony import Client
+from telephony.runtime.lock import ProcessLock
 
-LOCKS = (type(threading.Lock()), type(threading.RLock()))
+LOCKS = (type(threading.Lock()), type(threading.RLock()), ProcessLock)
 
 
 def locks_of(client: Client) -> dict[str, Any]:
