@@ -128,8 +128,9 @@ def test_close(ticker, connected):  # noqa: F811
     over.set()
 
 
-def test_sending_to_one_who_does_not_read(ticker):
+def test_sending_to_one_who_does_not_read(ticker, caplog):
     """The buffers are full, and the sender waits for its limit; over TLS, with the records."""
+    caplog.set_level("INFO", "telephony")  # to log so long a frame takes longer than to send it
     authority = trustme.CA()
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(server)
