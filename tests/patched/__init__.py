@@ -2,11 +2,21 @@
 
 Needs gevent. The client, the servers of the tests and the sandbox all run on greenlets in this
 one process, over real sockets. Arguments go to pytest; without paths among them it runs `SUITE`.
-An ordinary pytest collects nothing here but `test_programs`.
+An ordinary pytest collects nothing here.
 """
 
-#: What is run: all that uses threads, sockets, locks or time, and what the core does with them.
-SUITE = ["tests/patched", "tests/unit", "tests/regression", "tests/load"]
+#: What is run: all that uses threads, sockets, locks or time. ``telephony.protocol`` is pure, and
+#: its own tests would show nothing here; the core runs it all the same.
+SUITE = [
+    "tests/patched",
+    "tests/unit/runtime",
+    "tests/unit/sandbox",
+    "tests/unit/test_call.py",
+    "tests/unit/test_client.py",
+    "tests/unit/test_handlers.py",
+    "tests/regression",
+    "tests/load",
+]
 
 #: Tests that cannot hold on greenlets, by node id (or its beginning), each with the reason.
 LEFT_OUT: dict[str, str] = {

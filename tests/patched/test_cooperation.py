@@ -64,13 +64,13 @@ def silent():
 def test_connect(ticker, silent):
     """A server that says nothing to the upgrade."""
     with ticker.goes_on(), pytest.raises(ConnectError):
-        Client(f"ws://127.0.0.1:{silent}", "t", None, "APP").connect(timeout=0.6)
+        Client(f"ws://127.0.0.1:{silent}", "t", None, "APP").connect(timeout=2)
 
 
 def test_tls_handshake(ticker, silent):
     """A server that says nothing to the handshake."""
     with ticker.goes_on(), pytest.raises(ConnectError):
-        Client(f"wss://127.0.0.1:{silent}", "t", None, "APP", proxy=False).connect(timeout=0.6)
+        Client(f"wss://127.0.0.1:{silent}", "t", None, "APP", proxy=False).connect(timeout=2)
 
 
 def test_dns(ticker, monkeypatch):
