@@ -31,7 +31,13 @@ def test_all_methods_are_tried() -> None:
     assert public(Call) - properties - known == set(forks.OF_A_CALL)
 
 
-GOOD = {"wrong": [], "before": ["idle", False], "after": ["connected", 0, "hangup"], "code": 0}
+GOOD = {
+    "inherited": 0,
+    "wrong": [],
+    "before": ["idle", False],
+    "after": ["connected", 0, "hangup"],
+    "code": 0,
+}
 
 
 def check(program: Process, cm: Sandbox, times: int) -> None:

@@ -69,8 +69,15 @@ def not_refused(thing: Any, methods: dict[str, Any]) -> list[str]:
     return wrong
 
 
+def sockets() -> int:
+    """How many this process holds."""
+    paths = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
+    return sum(os.readlink(path).startswith("socket:") for path in paths if os.path.islink(path))
+
+
 def in_a_child(client: Client, call: Any) -> dict[str, Any]:
     """What a child finds: the parent's client is not its own, and it can have one."""
+    inherited = sockets()
     before = str(client.state), client.connected
     wrong = not_refused(client, OF_A_CLIENT) + not_refused(call, OF_A_CALL)
     client.off(client.on(CallHangup, say))
@@ -79,7 +86,7 @@ def in_a_child(client: Client, call: Any) -> dict[str, Any]:
     own.hangup()
     after = str(client.state), len(client.calls()), own.state
     client.close()
-    return {"wrong": wrong, "before": before, "after": after}
+    return {"inherited": inherited, "wrong": wrong, "before": before, "after": after}
 
 
 def told_by_a_child(fork: Callable[[], int], fn: Callable[[], Any]) -> Any:
@@ -163,7 +170,12 @@ def quiet() -> None:
     client = connected()
     call = client.dial(**DIAL)
     call.wait_bridged(10)
-    say(json.dumps(told_by_a_child(without_hooks, lambda: in_a_child(client, call))))
+
+    def child() -> dict[str, Any]:
+        client.close()  # lets go of the parent's socket, and of nothing else
+        return in_a_child(client, call)
+
+    say(json.dumps(told_by_a_child(without_hooks, child)))
     call.send_dtmf("9")
     say(json.dumps({"failed": [], "reconnects": client.health().reconnects}))
     client.close()
