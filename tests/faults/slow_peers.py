@@ -132,8 +132,8 @@ class SlowServer(Server):  # type: ignore[misc]
         heard(peer)
         if bad == "registered":
             return self._stall(peer)
-        peer.send(say(REGISTERED))
         self.peer = peer
+        peer.send(say(REGISTERED))
         with contextlib.suppress(Gone):
             serve(peer)
 

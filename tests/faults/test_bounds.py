@@ -225,16 +225,16 @@ def test_the_largest_message(client_of):
 
 
 def test_large_messages_one_after_the_other(client_of):
-    """Twenty of a megabyte, whole and in a thousand parts: no more than a few at a time."""
+    """Eight of a megabyte, whole and in a thousand parts: no more than a few at a time."""
     whole = event("brand_new", filling="x" * (MIB - 100))
     piece = b" " * 1000
     start = json.dumps({"event": "brand_new"}).encode()
     parts = frame(start, fin=False) + frame(piece, 0, fin=False) * 998 + frame(b"", 0)
-    with Server(after([whole, parts] * 10)) as server:
+    with Server(after([whole, parts] * 4)) as server:
         client = client_of(server)
-        with at_most(9 * MIB):
+        with at_most(6 * MIB):
             client.connect()
-            client.command("sync", command_timeout=PATIENCE)
+            client.command("sync", command_timeout=3 * PATIENCE)
         assert (0, 0) == (client.health().protocol_errors, client.health().reconnects)
 
 
