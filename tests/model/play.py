@@ -62,8 +62,8 @@ class Play:
         self.client.close(hangup_active=hang_up)
         self.read()
         for running in self.running:
-            running.wait()
-            same("lost", running.end)
+            running.wait()  # an answer that leaves as the client closes may come or not
+            assert running.end in ("lost", self.model.answers.get(running.request_id)), running.end
         same([], self.client.calls())
         same(0, self.client.health().in_flight)
 

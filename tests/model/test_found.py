@@ -41,3 +41,12 @@ def test_a_route_in_the_place_of_an_id_is_not_over_for_good(play: Acts) -> None:
     play.time_passes(seconds=61)
     play.far_end_hangs_up(number=0, cause="NORMAL_CLEARING")
     assert [] == play.client.calls()
+
+
+def test_each_hangup_of_a_route_that_fits_several_is_told(play: Acts) -> None:
+    """Three calls share a route: two hangups of it are two, and a copy of one is none."""
+    for _ in range(3):
+        play.dial(**{**DIAL, "composite": True, "on": ANSWERED})
+    for cause in ("NORMAL_CLEARING", "USER_BUSY"):
+        play.far_end_hangs_up(number=0, cause=cause)
+        play.late_copy(1)
