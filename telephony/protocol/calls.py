@@ -155,6 +155,11 @@ class TrackedCall:
         return True
 
 
+def can_be_next(call: TrackedCall, name: str) -> bool:
+    """Whether the event *name* would move *call*, or be the first of its kind."""
+    return call._leg in TRANSITIONS.get(name, {}) and not call._seen & ONCE.get(name, 0)
+
+
 def advance(call: TrackedCall, frame: Frame, name: str) -> dict[str, Any] | None:
     """Take in one event of *call*; returns what it changes in the snapshot.
 

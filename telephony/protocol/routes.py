@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from telephony.protocol.calls import Place, TrackedCall
+from telephony.protocol.calls import Place, TrackedCall, can_be_next
 from telephony.protocol.wire import Frame, text_of, words_of
 
 #: A call that moves on and on is found under so many of its routes: the first, and the last ones.
@@ -35,9 +35,9 @@ class Routes(Generic[C]):
         self._calls: dict[tuple[str, str], list[C]] = {}
         self._last_words: OrderedDict[Route, tuple[str, ...]] = OrderedDict()
 
-    def add(self, call: C) -> None:
-        """File *call* under where its audio is; older routes of it stay good too."""
-        route = (call.info.channel, call.info.uid)
+    def add(self, call: C, channel: str = "", uid: str = "") -> None:
+        """File *call* under where its audio is, or may be; older routes of it stay good too."""
+        route = (channel or call.info.channel, uid or call.info.uid)
         if route[0] and route[1] and route not in call._routes:
             self._calls.setdefault(route, []).append(call)
             call._routes += (route,)
@@ -92,7 +92,9 @@ class Routes(Generic[C]):
             lost = [call for call in orphans if not call.info.call_id]
             choices = [waiting + lost, live, closing]
         elif name in ("call_initiated", "call_ringing"):
-            choices = [waiting, live, closing, orphans]
+            lost = [call for call in orphans if not call.info.call_id]
+            silent = [call for call in live if can_be_next(call, name)]
+            choices = [waiting, lost + silent, live, closing, orphans]
         elif name == "call_hangup":  # what we hung up is waiting for just this
             choices = [closing, live, orphans]
         else:  # a call that is there goes before one that may be

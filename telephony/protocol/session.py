@@ -239,8 +239,10 @@ class Session(Generic[C]):
 
     def _maybe_joined(self, request: Request[C], now: float) -> None:
         """Nobody knows whether the CM took the command: the call may be ours by now."""
-        if isinstance(request.command, (Accept, Bridge, Rebridge)) and request.call is not None:
-            self.calls.maybe_joined(request.call, now)
+        command, call = request.command, request.call
+        if isinstance(command, (Accept, Bridge, Rebridge)) and call is not None:
+            if call._place is not Place.GONE:
+                self.calls.maybe_joined(call, command.channel, command.uid, now)
 
     def disown(self, request: Request[C], now: float) -> list[Outcome]:
         """The dial was answered, but whoever dialled was interrupted and never got the call."""

@@ -179,8 +179,9 @@ class CallTable(Generic[C]):
         self._routes.add(call)
         return call
 
-    def maybe_joined(self, call: C, now: float) -> None:
+    def maybe_joined(self, call: C, channel: str, uid: str, now: float) -> None:
         """An accept or bridge of *call* had no answer: it stays until an event tells more."""
+        self._routes.add(call, channel, uid)
         if call._place is Place.LIVE and call._offered:
             call._held_until = None
             self._strangers.pop(call, None)
@@ -289,6 +290,9 @@ class CallTable(Generic[C]):
             if not self._keep_orphans and name != "call_hangup":
                 found.to_end = call
         event = self._step(call, frame, name, now)
+        if call_id == call.info.call_id and call._place is not Place.GONE:
+            # Where it is by its own id, also if the answer that would have told was lost.
+            self._routes.add(call, text_of(frame.get("channel")), text_of(frame.get("uid")))
         if event is not None:
             found.events.append(event)
         self._thin_out(now)
@@ -322,7 +326,8 @@ class CallTable(Generic[C]):
         if name == "call_incoming" and new is not None and not call._accepted:
             call._held_until = now + INCOMING_SECONDS
             self._set_place(call, Place.LIVE, call._held_until)
-        if call._place is Place.LIVE and call._deadline is not None:
+        its_own = new is not None or text_of(frame.get("callid")) == call.info.call_id
+        if its_own and call._place is Place.LIVE and call._deadline is not None:
             # Whatever comes shows that the CM knows the call; an answer ends its being held.
             if call._leg in UP or name == "dtmf_received":
                 call._held_until = None

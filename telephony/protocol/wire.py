@@ -25,6 +25,8 @@ HEADERS_MOST = 1 << 15
 MASK = "***"
 #: A frame is logged up to so many characters.
 LOGGED_MOST = 4000
+#: … and one that is longer than this not at all: to look for secrets in it takes too long.
+READ_MOST = 1 << 16
 #: Of a frame that is shown or kept in an error, so many values at most are kept.
 SHOWN_MOST = 1000
 _SECRET_KEYS = frozenset({"token", "auth_token", "authorization", "password", "sip"})
@@ -168,6 +170,8 @@ def _redacted(value: Any, depth: int, left: list[int]) -> Any:
 
 def loggable(message: str | bytes, secrets: Secrets) -> str:
     """A frame for the log: its secrets masked, long texts and deep nesting cut off."""
+    if len(message) > READ_MOST:
+        return f"({len(message)} characters)"
     try:
         frame = decode(message)
     except ProtocolError as error:

@@ -863,3 +863,46 @@ def test_changes_of_state_are_noted(conversation):
         ("id-1", CallState.RINGING, CallState.ANSWERED, "call_answered"),
         ("id-1", CallState.ANSWERED, CallState.HANGUP, "endcall_2"),
     ] == [(move.call_id, move.before, move.after, move.why) for move in moves]
+
+
+def test_a_hangup_told_by_a_route_that_an_unanswered_bridge_led_to(conversation):
+    """Whether the CM took it nobody knew; the call's own events then said where it was."""
+    call = conversation.dialled("id-1")
+    bridge = Bridge(call_id="id-1", token="t", channel="hall", uid="1", app_id="APP")
+    request = conversation.send(bridge, call)
+    conversation.session.give_up(request, conversation.now)
+    (event,) = conversation.event("call_hangup", "APP:hall:1", channel="hall", uid="1")
+    assert call is event.call
+    assert [] == conversation.calls
+
+
+def test_any_event_of_a_call_tells_where_it_is(conversation):
+    """Not its bridges alone: what the CM says of the place is filed."""
+    call = conversation.dialled("id-1")
+    conversation.event("dtmf_received", "id-1", digits="1", channel="attic", uid="9")
+    (event,) = conversation.event("call_hangup", "APP:attic:9")
+    assert call is event.call
+
+
+def test_a_nameless_ringing_does_not_make_a_stale_call_certain(conversation):
+    """It can be of the dial that gave up, on the same route: then it is nobody's."""
+    stale = conversation.dialled("id-1")
+    conversation.event("call_answered", "id-1")
+    conversation.session.lost("no network", conversation.now)
+    conversation.register()
+    conversation.session.give_up(conversation.dial(), conversation.now)
+    conversation.event("call_ringing", "", **ROUTE)
+    assert stale.info.stale
+    conversation.later(3601)
+    assert [] == conversation.calls
+
+
+def test_a_copy_without_an_id_does_not_make_a_stale_call_certain(conversation):
+    """It may have been under way for as long as the outage."""
+    stale = conversation.dialled("id-1")
+    conversation.event("call_ringing", "id-1")
+    conversation.event("call_answered", "id-1")
+    conversation.session.lost("no network", conversation.now)
+    conversation.register()
+    conversation.event("call_ringing", "", **ROUTE)
+    assert stale.info.stale
