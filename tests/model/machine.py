@@ -1,4 +1,10 @@
-"""The machine: steps of a play, in any order that hypothesis can think of."""
+"""The machine: steps of a play, in any order that hypothesis can think of.
+
+It has been seen to fail, within 300 examples of 40 steps, with a client that let a late ringing
+go back, kept no tombstones, told copies (of ringing, answered, a bridge start) again, forgot to
+call a call stale, ended no orphan or ended it twice, guessed one of two calls on a route, took no
+notice of a route's App ID, lost a held call in an outage, kept it for ever, or kept a declined one.
+"""
 
 from __future__ import annotations
 

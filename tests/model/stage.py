@@ -11,12 +11,10 @@ import contextlib
 import itertools
 import threading
 import time
-from typing import Any, Callable, Iterator
+from typing import Any, Callable
 from unittest.mock import patch
 
 from telephony import (
-    Call,
-    CallIncoming,
     CallNotFoundError,
     Client,
     CommandRefusedError,
@@ -266,9 +264,6 @@ class Stage:
         )
         self.client.on(Event, self._note)
 
-    def on_incoming(self, decide: Callable[[CallIncoming], Any]) -> None:
-        self.client.on(CallIncoming, decide)
-
     def _note(self, event: Event) -> None:
         with self._heard:
             self._events.append(event)
@@ -348,11 +343,6 @@ class Stage:
         self._undo.close()
 
 
-def staged_calls(client: Client) -> Iterator[tuple[Any, ...]]:
-    """Everything that can be seen of each call."""
-    return (seen(call.info) for call in client.calls())
-
-
 def seen(info: Any) -> tuple[Any, ...]:
     return (info.call_id, str(info.state), info.direction, info.from_, info.to, info.channel,
             info.uid, info.app_id, info.hangup_cause, info.stale)  # fmt: skip
@@ -373,6 +363,3 @@ def client_told(event: Any) -> str:
     if event.name in ("connected", "disconnected", "error"):
         return str(event.name)
     return f"unknown {event.name}"
-
-
-__all__ = ["Call", "Running", "Stage", "client_told", "seen", "staged_calls", "told"]
