@@ -300,7 +300,7 @@ class Client(CallControl):
     @property
     def connected(self) -> bool:
         """Whether commands can be sent now."""
-        return self._connection.state is ConnectionState.CONNECTED and not self._connection.forked
+        return self._connection.usable and not self._connection.forked
 
     @property
     def closed(self) -> bool:

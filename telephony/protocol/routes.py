@@ -33,6 +33,7 @@ class Routes(Generic[C]):
     def __init__(self, app_id: str) -> None:
         self._app_id = app_id  # of the client; "" if it serves several
         self._calls: dict[tuple[str, str], list[C]] = {}
+        self._refused: OrderedDict[tuple[str, str], None] = OrderedDict()  # dials, lately
         self._last_words: OrderedDict[Route, tuple[str, ...]] = OrderedDict()
 
     def add(self, call: C, channel: str = "", uid: str = "") -> None:
@@ -56,6 +57,13 @@ class Routes(Generic[C]):
         calls.remove(call)
         if not calls:
             del self._calls[route]
+
+    def refused(self, call: C) -> None:
+        """The dial of *call* was refused: a hangup of it may still come, with an id unheard of."""
+        for route in call._routes:
+            self._refused[route] = None
+            if len(self._refused) > LAST_WORDS_MOST:
+                self._refused.popitem(last=False)
 
     def route_of(self, frame: Frame) -> tuple[Route, bool]:
         """The route of an event, and whether its ``callid`` is a call's own id."""
@@ -88,6 +96,8 @@ class Routes(Generic[C]):
         orphans = [call for call in fits if call._place is Place.ORPHAN]
         closing = [call for call in fits if call._place is Place.CLOSING]
         waiting = [call for call in live if not call.info.call_id]
+        if has_id and name == "call_hangup" and waiting and route[1:] in self._refused:
+            return None  # perhaps of the dial that was refused; those under way hear their ids
         if has_id:  # an id nobody has yet belongs to a call that has none yet
             lost = [call for call in orphans if not call.info.call_id]
             choices = [waiting + lost, live, closing]

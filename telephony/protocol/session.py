@@ -426,13 +426,18 @@ class Session(Generic[C]):
         refusal = refused(request.command.action, frame, self.secrets)
         del self._abandoned[request.request_id]
         if isinstance(request.command, Dial):
-            call = request.call
-            if call is None or call._place is not Place.ORPHAN:
+            call, call_id = request.call, _call_id_of(frame)
+            if call is None:
                 return []
-            if refusal is not None:
-                self.calls.end(call, now)
-                return []
-            call = self.calls.identify(call, _call_id_of(frame), now)
+            if call._place is Place.ORPHAN:
+                if refusal is not None:
+                    self.calls.end(call, now)
+                    return []
+                self.calls.identify(call, call_id, now)
+            elif call._place is Place.GONE and refusal is None:
+                other = self.calls.get(call_id)  # made by events, as ours was taken for another
+                if other is not None:
+                    self.calls.orphan(other, now)
             return self._end_known_orphans(now)
         if refusal is not None:
             self._undo(request, isinstance(refusal, CallNotFoundError), now)

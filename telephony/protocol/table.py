@@ -124,6 +124,7 @@ class CallTable(Generic[C]):
     def dial_failed(self, call: C, now: float) -> None:
         """The dial was refused, or never left."""
         self._undialled -= 1
+        self._routes.refused(call)
         self.end(call, now)
         self._settle_suspects(now)
 

@@ -81,6 +81,10 @@ class Connection(Generic[C]):
         return self._link.state
 
     @property
+    def usable(self) -> bool:
+        return self._link.usable
+
+    @property
     def closed(self) -> bool:
         return self._link.state is CLOSED
 
@@ -188,9 +192,9 @@ class Connection(Generic[C]):
         self.check_process()
         deadline = Deadline(timeout)
         with self.lock:
-            while self._link.state not in (CONNECTED, CLOSED) and not deadline.expired:
+            while not (self._link.usable or self._link.state is CLOSED or deadline.expired):
                 self._link.changed.wait(_slice(deadline.remaining()))
-            return self._link.state is CONNECTED
+            return self._link.usable
 
     def wait_over(self) -> None:
         """Block until the connection is closed or given up."""

@@ -81,6 +81,12 @@ class Link(Generic[C]):
             self.state = state
             self.changed.notify_all()
 
+    @property
+    def usable(self) -> bool:
+        """Whether commands can be sent now; false too while the reader does not know of a loss."""
+        transport = self.transport
+        return self.state is CONNECTED and transport is not None and not transport.closed
+
     def is_over(self, attempt: int) -> bool:
         """Whether nobody wants the connection of this attempt any more. Wants the lock."""
         return self.attempt != attempt or self.state is CLOSED

@@ -906,3 +906,27 @@ def test_a_copy_without_an_id_does_not_make_a_stale_call_certain(conversation):
     conversation.register()
     conversation.event("call_ringing", "", **ROUTE)
     assert stale.info.stale
+
+
+def test_the_late_hangup_of_a_refused_dial(conversation):
+    """It is not taken for the other dial on that route, whose own answer is to come."""
+    first, second = conversation.dial(), conversation.dial()
+    conversation.refuses(second, "Busy")
+    (event,) = conversation.event("call_hangup", "id-2", hangup_cause="USER_BUSY", **ROUTE)
+    assert event.call is not first.call
+    conversation.session.give_up(first, conversation.now)
+    outcomes = conversation.succeeds(first, callid="id-1")
+    assert ["CallOrphaned"] == names(told(outcomes))
+    assert ["endcall"] == [frame["action"] for frame in said(outcomes)]
+
+
+def test_a_late_answer_whose_call_events_have_made(conversation):
+    """Also if ours was taken for another, and ended, the one that is up is ended."""
+    request = conversation.dial()
+    conversation.session.give_up(request, conversation.now)
+    conversation.event("call_hangup", "id-2", **ROUTE)
+    assert Place.GONE is request.call._place
+    conversation.event("call_answered", "id-1", **ROUTE)
+    outcomes = conversation.succeeds(request, callid="id-1")
+    assert ["CallOrphaned"] == names(told(outcomes))
+    assert ["endcall"] == [frame["action"] for frame in said(outcomes)]
