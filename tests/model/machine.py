@@ -135,6 +135,8 @@ class Machine(RuleBasedStateMachine):
         elif what == "refuse":
             self.play.refuse(action, form)
         elif what == "subscribe":
+            if shuffled:
+                self.play.refuse("subscribe", form)
             self.play.subscribe(numbers)
         else:
             self.play.time_passes(seconds)
