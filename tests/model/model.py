@@ -58,6 +58,7 @@ class Model:
         self.now = 0.0
         self._over: dict[str, float] = {}  # ids that nothing is told of, and until when
         self._last_words: dict[Route, Frame] = {}
+        self._refused: set[tuple[str, str]] = set()  # where dials were refused
         self._suspects: list[OneCall] = []
         self.by_itself = 0  # commands the library has had to send, so far
         self._was_connected = False
@@ -101,6 +102,7 @@ class Model:
         for request_id, asked in self.asked.items():
             if asked.action == "outbound" and asked.call is not None:
                 self._lose(asked.call)
+            self._maybe_joined(asked)
             if asked.ours:
                 self.answers[request_id] = "lost"
             else:
@@ -163,6 +165,7 @@ class Model:
         asked = self.given_up[request_id] = self.asked.pop(request_id)
         asked.until = self.now + REMEMBERED
         self.answers[request_id] = "timeout"
+        self._maybe_joined(asked)
         if asked.action == "outbound" and asked.call is not None:
             self._lose(asked.call)
             self._end_the_known()
@@ -182,8 +185,10 @@ class Model:
             assert asked.call is not None
             if reason is None:
                 asked.call = self._identify(asked.call, frame["data"]["callid"])
-            elif asked.call.place != GONE:
-                self._forget(asked.call, ended=True)
+            else:
+                self._refused.update(asked.call.routes)
+                if asked.call.place != GONE:
+                    self._forget(asked.call, ended=True)
             self._settle_suspects()
         else:
             self._done(asked, reason)
@@ -251,6 +256,14 @@ class Model:
         call.channel, call.uid = frame["channel"], frame["uid"]
         call.app_id = frame.get("appid", "") or call.app_id
         self._file(call)
+
+    def _maybe_joined(self, asked: Asked) -> None:
+        """Nobody knows whether the CM moved the call to where we said: it may be ours by now."""
+        call = asked.call
+        if asked.action in ("accept", "bridge", "rebridge") and call and call.place != GONE:
+            self._file(call, asked.frame["channel"], asked.frame["uid"])
+            if call.place == TRACKED and call.held_until is not None:
+                call.held_until, call.until = None, self.now + STALE
 
     def _over_for_good(self) -> set[str]:
         return {call.call_id for call in self.calls if call.state == "hangup"} & set(self._over)
@@ -350,6 +363,8 @@ class Model:
             call = self._stranger(frame, name, call_id)
             if any(other.place == LOST for other in self._nameless(route)):
                 self._suspects.append(call)
+        if call.call_id == call_id and call_id:
+            self._file(call, frame["channel"], frame["uid"])
         if call.place == LOST:
             if not call.call_id and name != "call_hangup":
                 call.leg = call._after(name, frame) or call.leg
@@ -364,10 +379,14 @@ class Model:
             TRACKED, CLOSING, LOST)}  # fmt: skip
         tracked, closing, lost = by_place.values()
         waiting = [call for call in tracked if not call.call_id]
+        if own_id and name == "call_hangup" and waiting and route[1:] in self._refused:
+            return None  # perhaps of the dial that was refused
         if own_id:  # a new id: of a call that has none yet
             groups = [waiting + [c for c in lost if not c.call_id], tracked, closing]
         elif name in ("call_initiated", "call_ringing"):  # of a call that is on its way
-            groups = [waiting, tracked, closing, lost]
+            silent = [c for c in tracked if c.can_be_next(name, frame)]
+            nameless = [c for c in lost if not c.call_id]
+            groups = [waiting, nameless + silent, tracked, closing, lost]
         elif name == "call_hangup":  # one that we hung up waits for just this
             groups = [closing, tracked, lost]
         else:
@@ -384,12 +403,13 @@ class Model:
 
     def _of_call(self, call: OneCall, frame: Frame) -> None:
         name = frame["event"]
+        own = frame["callid"] == call.call_id
         new = call.happens(frame)
         if new and name == "call_incoming" and not call.accepted:
             call.held_until = call.until = self.now + HELD
-        if call.place == TRACKED:
-            call.stale = False  # whatever comes shows that the CM knows it
-            if call.leg in UP:
+        if call.place == TRACKED and (new or own) and call.until is not None:
+            call.stale = False  # whatever is surely of it shows that the CM knows it
+            if call.leg in UP or name == "dtmf_received":
                 call.held_until = None
             call.until = call.held_until
         if not new:
@@ -419,10 +439,11 @@ class Model:
         self.calls.append(call)
         return call
 
-    def _file(self, call: OneCall) -> None:
-        """A call can be found by every channel and uid that it has had."""
-        if call.channel and (call.channel, call.uid) not in call.routes:
-            call.routes.append((call.channel, call.uid))
+    def _file(self, call: OneCall, channel: str = "", uid: str = "") -> None:
+        """A call can be found by every channel and uid that it has had, or may have had."""
+        spot = (channel or call.channel, uid or call.uid)
+        if spot[0] and spot[1] and spot not in call.routes:
+            call.routes.append(spot)
 
     def _on(self, route: Route) -> list[OneCall]:
         app_id, *spot = route

@@ -77,6 +77,10 @@ class OneCall:
                 self.state = after
         return True
 
+    def can_be_next(self, name: str, frame: Frame) -> bool:
+        """Whether an event would be news."""
+        return self._after(name, frame) is not None and name not in self._seen
+
     def _after(self, name: str, frame: Frame) -> str | None:
         """The state after an event, None if it cannot be one of this call's now."""
         now = self.leg
