@@ -11,6 +11,7 @@ from telephony import (
     CallAnswered,
     CallIncoming,
     Client,
+    CommandTimeoutError,
     Connected,
     ConnectionLostError,
     ConnectionState,
@@ -252,3 +253,15 @@ def test_closed_in_an_outage(proxy, client_of, way):
     proxy.heal()
     assert not proxy.wait_accepted(accepted + 1, 0.3)
     assert 0 == proxy.open_links
+
+
+def test_an_answer_that_never_comes(cm, client_of):
+    """On a connection that lives, a command waits for its own timeout and no longer."""
+    client = client_of(ping_interval=0.1, ping_timeout=60)
+    client.connect()
+    cm.delay(3600, "sync")
+    began = time.monotonic()
+    with pytest.raises(CommandTimeoutError):
+        client.command("sync", command_timeout=0.3)
+    assert time.monotonic() - began < 0.3 + SLACK
+    assert (True, 0) == (client.connected, client.health().in_flight)
