@@ -13,6 +13,7 @@ import pytest
 
 from telephony import Client
 from telephony.sandbox import Sandbox
+from tests import canary
 from tests.scripted import ScriptedCM
 
 DIAL = {
@@ -20,8 +21,9 @@ DIAL = {
     "from_": "+15551234567",
     "channel": "room",
     "uid": "100",
-    "token": "rtc-token-100",
+    "token": canary.RTC_TOKEN,
     "region": "AREA_CODE_NA",
+    "sip": canary.SIP,
 }
 
 
@@ -55,6 +57,15 @@ def nothing_left_behind() -> Iterator[None]:
     if _descriptors() - descriptors:
         gc.collect()
     assert set() == _descriptors() - descriptors, "descriptors left behind"
+
+
+@pytest.fixture(autouse=True)
+def no_secret_shown() -> Iterator[canary.Watch]:
+    """No token, password or trunk URI is in any log line or error; see `tests.canary`."""
+    watch = canary.Watch()
+    with canary.watched(watch):
+        yield watch
+    assert [] == watch.shown, "secrets shown"
 
 
 @pytest.fixture(autouse=True)

@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
 from telephony import Client
+from tests.canary import AUTH_TOKEN
 
 SECONDS = 10.0
 
@@ -122,7 +123,7 @@ class ScriptedCM:
         """A client for this server, not connected."""
         app_id = options.pop("app_id", "APP")
         client_id = options.pop("client_id", "client-1")
-        return Client(self.url, "Basic c2VjcmV0LXRva2Vu", client_id, app_id, **options)
+        return Client(self.url, AUTH_TOKEN, client_id, app_id, **options)
 
     def connected(self, **options: Any) -> tuple[Client, Line]:
         """A connected client and its line."""

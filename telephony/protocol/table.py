@@ -270,7 +270,7 @@ class CallTable(Generic[C]):
             if call is not None and has_id and not call.info.call_id:
                 self._bind(call, call_id)
         if call is None:
-            if call_id in self._ended:
+            if call_id in self._ended and not (name == "call_hangup" and frame.get("timestamp")):
                 return found  # a route in the id's place, and no call is left there
             if not has_id and name == "call_hangup" and self._routes.are_last_words(route, frame):
                 return found
@@ -280,7 +280,7 @@ class CallTable(Generic[C]):
                     events.UnknownEvent(name=name, timestamp=timestamp, raw=frame)
                 )
                 return found
-            call = self._stranger(frame, name, call_id)
+            call = self._stranger(frame, name, call_id, None if has_id else route)
             if any(other._place is Place.ORPHAN for other in self._routes.unbound(route)):
                 self._suspects[call] = None
         if call._place is Place.ORPHAN:
@@ -357,15 +357,17 @@ class CallTable(Generic[C]):
                 call._heard(digits)
         return events.call_event(name, timestamp, frame, call, call.info, echo=echo)
 
-    def _stranger(self, frame: Frame, name: str, call_id: str) -> C:
-        """A call that the CM knows and we did not."""
+    def _stranger(self, frame: Frame, name: str, call_id: str, route: Route | None) -> C:
+        """A call that the CM knows and we did not; *route* is what stood in its id's place."""
         direction = words_of(frame.get("direction"))
         if name == "call_incoming":
             direction = direction or "inbound"
         state = CallState.INCOMING if direction == "inbound" else CallState.RINGING
         if name == "dtmf_received":
             state = CallState.ANSWERED
-        call = self._admit(self._make(CallInfo(state=state, direction=direction)), call_id)
+        _, channel, uid = route or Route("", "", "")
+        info = CallInfo(state=state, direction=direction, channel=channel, uid=uid)
+        call = self._admit(self._make(info), call_id)
         self._strangers[call] = None
         return call
 

@@ -15,8 +15,9 @@ from telephony.errors import ProtocolError
 
 Frame = dict[str, Any]
 
-#: What no text of ours may hold: it could end a line where one is made of it.
-CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+#: What no text of ours may hold: it could end a line where one is made of it, or (half a
+#: surrogate pair) could not be written at all.
+CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 #: An id on the wire (of a call, a channel, an event …) has at most so many characters …
 ID_MOST = 1024
 #: … and the SIP headers of a call have, together.
@@ -122,7 +123,9 @@ def is_id(text: str) -> bool:
 
 def words_of(value: object) -> str:
     """A wire value as text that is kept: no longer than an id may be."""
-    return text_of(value)[:ID_MOST]
+    text = text_of(value)[:ID_MOST]
+    # Half a surrogate pair, which JSON can hold, could be neither printed nor logged.
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def headers_of(value: object) -> dict[str, str]:

@@ -8,9 +8,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-import weakref
 from datetime import datetime, timezone
-from typing import Any, Callable, Generic, TypeVar
+from typing import Callable, Generic, TypeVar
 
 from telephony.errors import (
     ClientClosedError,
@@ -26,6 +25,7 @@ from telephony.protocol.events import Disconnected, Event
 from telephony.protocol.session import Request, Session
 from telephony.protocol.states import ConnectionState
 from telephony.protocol.wire import Frame
+from telephony.runtime import forks
 from telephony.runtime.deadline import SLICE_SECONDS, Deadline
 from telephony.runtime.link import (
     CLOSED,
@@ -72,7 +72,7 @@ class Connection(Generic[C]):
         self._pid = os.getpid()
         self._reader: Reader[C] | None = None  # of the newest attempt; under the lock
         self.lock = self._link.lock
-        _connections.add(self)
+        forks.add(self)
 
     # --- looking -----------------------------------------------------------------------
 
@@ -170,12 +170,12 @@ class Connection(Generic[C]):
         """True once connected, false if the deadline passed. Wants the lock."""
         while True:
             self._check_open()
-            if self._link.state is CONNECTED:
-                return True
+            if self._link.state is CONNECTED and self._link.announced:
+                return True  # so a callback registered from here on hears of later events only
             if self._link.state is IDLE or self._link.attempt != attempt:
                 raise self._link.failure or ConnectError("the attempt was given up", phase="tcp")
             if deadline.expired:
-                return False
+                return self._link.state is CONNECTED
             self._link.changed.wait(_slice(deadline.remaining()))
 
     def _cancel(self, attempt: int) -> None:
@@ -332,15 +332,3 @@ class Connection(Generic[C]):
         transport = self._link.transport
         if transport is not None:
             transport.abandon()
-
-
-_connections: weakref.WeakSet[Connection[Any]] = weakref.WeakSet()
-
-
-def _after_fork_in_child() -> None:
-    for connection in list(_connections):
-        connection.abandon()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -81,6 +81,8 @@ class Dispatcher:
             try:
                 self._quiet.notify_all()  # to others in here this job is one less to wait for
                 while self._queued or self._running > (self._draining if own else 0):
+                    if not self._threads:  # none could be started
+                        return False
                     if not self._quiet.wait(deadline.remaining()) and deadline.expired:
                         return False
                 return True
@@ -106,7 +108,11 @@ class Dispatcher:
             thread.start()
         except RuntimeError:  # no more threads to be had: those there are must do
             self._threads.discard(thread)
-            log.error("no thread could be started for callbacks; %d there are", len(self._threads))
+            ending = not threading.main_thread().is_alive()  # in exit handlers Python has none
+            level = logging.DEBUG if ending else logging.ERROR
+            log.log(
+                level, "no thread could be started for callbacks; %d there are", len(self._threads)
+            )
 
     def _run(self) -> None:
         me = threading.current_thread()

@@ -66,6 +66,7 @@ class Link(Generic[C]):
         self.changed = threading.Condition(self.lock)  # the state, or the failure
         self.state = IDLE
         self.transport: Transport | None = None  # what the reader uses now
+        self.announced = False  # the Connected event of this connection was handed on
         self.attempt = 0  # the one connect() began last; the reader of an older one ends
         self.failure: TelephonyError | None = None  # why the state went back to idle
         self.lost_at: float | None = None  # when the connection that is being replaced was lost
@@ -79,6 +80,7 @@ class Link(Generic[C]):
         if self.state is not state and self.state is not CLOSED:
             self._steps.append((self.state, state))
             self.state = state
+            self.announced = False
             self.changed.notify_all()
 
     @property

@@ -204,6 +204,9 @@ class Reader(Generic[C]):
         link.tell(Connected(session_id=session_id, reconnected=again))
         if lost_at is not None:
             link.tell(Gap(seconds=now - lost_at, stale_calls=tuple(stale)))  # type: ignore
+        with link.lock:
+            link.announced = link.state is CONNECTED
+            link.changed.notify_all()
 
     def _lose(self, reason: str) -> None:
         """The connection is gone, and it was not us who ended it."""

@@ -24,7 +24,7 @@ def test_thirty_calls(dtmf_echo):
 
         def dial(number):
             return client.dial(
-                **{**DIAL, "to": f"+1800{number:07d}", "uid": str(number)}, sip=sip(number)
+                **{**DIAL, "to": f"+1800{number:07d}", "uid": str(number), "sip": sip(number)}
             )
 
         def talk(numbered):

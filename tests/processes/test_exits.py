@@ -12,7 +12,7 @@ import pytest
 from telephony.sandbox import Sandbox
 from tests.processes.conftest import Start, clean, commands, ended, soon
 
-TRACEBACK = r"Traceback \(most recent call last\):\n(?:  .*\n)+"
+TRACEBACK = r"Traceback \(most recent call last\):\n(?:(?:  .*)?\n)+"
 OWN_ERROR = TRACEBACK + r"LookupError: of the program's own\n"
 A_CALLBACK = r"a callback for call_answered failed\n"
 

@@ -17,12 +17,14 @@ DIAL: dict[str, Any] = {
     "region": "AREA_CODE_NA",
 }
 
-# For the tests to end it with all its children, if they must.
-os.setpgid(0, 0)
-# Whoever runs the tests in the background hands down a SIGINT that is ignored. And SIGUSR1 must be
-# blocked before there is any thread, for `until_told` to be the only one that takes it.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+
+def begin() -> None:
+    """What a program does first, before there is any thread; not when a test imports it."""
+    os.setpgid(0, 0)  # for the tests to end it with all its children, if they must
+    # Whoever runs the tests in the background hands down a SIGINT that is ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    # For `until_told` to be the only one that takes it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
 
 
 def connected(**options: Any) -> Client:
@@ -33,7 +35,8 @@ def connected(**options: Any) -> Client:
 
 
 def say(*words: object) -> None:
-    print(*words, flush=True)
+    line = " ".join(map(str, words)) + "\n"
+    os.write(1, line.encode())  # at once: a forked child says its own on the same pipe
 
 
 def until_told() -> None:

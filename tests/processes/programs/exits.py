@@ -15,7 +15,7 @@ from typing import Any
 
 from telephony import CallAnswered, CallRinging, Client, Disconnected, ErrorOccurred
 from tests.processes.programs import kept
-from tests.processes.programs.account import DIAL, connected, say, until_told
+from tests.processes.programs.account import DIAL, begin, connected, say, until_told
 
 
 def background(fn: Any, *args: Any, **kwargs: Any) -> None:
@@ -198,4 +198,5 @@ def main(name: str, times: str = "") -> None:
 
 
 if __name__ == "__main__":
+    begin()
     main(*sys.argv[1:])

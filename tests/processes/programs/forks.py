@@ -18,7 +18,7 @@ import warnings
 from typing import Any, Callable
 
 from telephony import CallHangup, Client, DtmfReceived, ForkedClientError, TelephonyError
-from tests.processes.programs.account import DIAL, connected, say
+from tests.processes.programs.account import DIAL, begin, connected, say
 from tests.processes.programs.locks import locks_of
 
 JOIN = {"token": "rtc-token-200", "channel": "other", "uid": "200"}
@@ -182,4 +182,5 @@ def quiet() -> None:
 
 
 if __name__ == "__main__":
+    begin()
     main(int(sys.argv[1])) if sys.argv[1:] else quiet()

@@ -8,7 +8,7 @@ import threading
 from typing import Any
 
 from telephony import CallRinging, Client, Connected, Disconnected, TelephonyError
-from tests.processes.programs.account import DIAL, connected, say
+from tests.processes.programs.account import DIAL, begin, connected, say
 from tests.processes.programs.locks import locks_of
 
 
@@ -115,4 +115,5 @@ def handler_under_each_lock() -> None:
 
 
 if __name__ == "__main__":
+    begin()
     globals()[sys.argv[1]]()

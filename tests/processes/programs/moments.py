@@ -11,7 +11,7 @@ import warnings
 from typing import Any
 
 from telephony import CallAnswered, CallRinging, Client, Event
-from tests.processes.programs.account import DIAL, connected, say, until_told
+from tests.processes.programs.account import DIAL, begin, connected, say, until_told
 from tests.processes.programs.forks import in_a_child, not_refused, told_by_a_child
 
 OWN = {**DIAL, "channel": "of a child"}
@@ -139,6 +139,7 @@ def with_multiprocessing() -> None:
 
 
 if __name__ == "__main__":
+    begin()
     # From 3.12 on Python warns of forks with threads about: they are what this is about.
     warnings.filterwarnings("ignore", ".*fork", DeprecationWarning)
     globals()[sys.argv[1]]()

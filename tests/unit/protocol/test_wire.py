@@ -340,6 +340,7 @@ def test_what_is_kept_of_a_refusal_is_bounded():
         (" \t", False),
         ("a\r\nb", False),
         ("a\x7f", False),
+        ("a\ud800", False),
     ],
 )
 def test_what_can_be_an_id(text, sound):
@@ -369,3 +370,9 @@ def test_a_frame_for_the_log():
     assert long.endswith("… (10011 characters)")
     assert wire.LOGGED_MOST + 30 > len(long)
     assert "(the CM sent 2 characters that are not JSON" in wire.loggable("no", secrets)
+
+
+def test_words_can_be_printed():
+    """Half a surrogate pair, which JSON can hold, is spelt out; the rest is as it was."""
+    assert "no \\ud800 café" == wire.words_of("no \ud800 café")
+    assert wire.ID_MOST == len(wire.words_of("x" * 5000))

@@ -129,16 +129,24 @@ class TestOutbox:
                 pass
         near.settimeout(None)  # now a send blocks, until the signal
         before = signal.signal(signal.SIGUSR1, interrupt)
-        main = threading.main_thread().ident
-        timer = threading.Timer(0.05, signal.pthread_kill, (main, signal.SIGUSR1))
+        outbox, sock = Outbox(), Socket(100)
+        one = put(outbox, b"ab")
+        main, over = threading.main_thread().ident, threading.Event()
+
+        def send_signals():  # more than one: the first can come before the call has begun
+            while not over.wait(0.02):
+                signal.pthread_kill(main, signal.SIGUSR1)
+
+        sender = threading.Thread(target=send_signals)
         try:
-            outbox, sock = Outbox(), Socket(100)
-            one = put(outbox, b"ab")
             with pytest.raises(KeyboardInterrupt):
-                timer.start()
-                outbox.flush(near.send, None)
+                try:
+                    sender.start()
+                    outbox.flush(near.send, None)
+                finally:
+                    over.set()
         finally:
-            timer.join()
+            sender.join()
             signal.signal(signal.SIGUSR1, before)
             near.close()
             far.close()
