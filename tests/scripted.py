@@ -93,6 +93,7 @@ class ScriptedCM:
         self._lines: queue.SimpleQueue[Line] = queue.SimpleQueue()
         self._all: list[Line] = []
         self._server = serve(self._serve, "127.0.0.1", 0, ping_interval=None, close_timeout=1)
+        self._server.SHUTDOWN_POLLING_INTERVAL = 0.002  # how long its end takes, at the least
         self._thread = threading.Thread(target=self._server.serve_forever, name="scripted-cm")
         host, port = self._server.socket.getsockname()[:2]
         self.url = f"ws://{host}:{port}"

@@ -13,6 +13,7 @@ from docutils.core import publish_doctree
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.rst"
 CHANGELOG = ROOT / "docs" / "changelog.rst"
+PROMISES = ROOT / "docs" / "promises.rst"
 
 
 @attrs.frozen

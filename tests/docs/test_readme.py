@@ -20,9 +20,11 @@ from pathlib import Path
 from typing import Any, Callable, Iterator
 
 import pytest
+from prometheus_client import REGISTRY
 
 import telephony
-from telephony import CallHangup, CallIncoming, CallOrphaned, Client, DtmfReceived
+from telephony import CallHangup, CallIncoming, CallOrphaned, Client, CommandTimeoutError
+from telephony import DtmfReceived
 from telephony.sandbox import Sandbox
 from tests.conftest import DIAL
 from tests.docs.rst import README, ROOT, Block, blocks, read
@@ -271,6 +273,25 @@ def sandbox(block: Block, play: Any, output: Callable[[], str]) -> None:
     assert [] == played["client"].calls()
 
 
+def metrics(block: Block, play: Any, output: Callable[[], str]) -> None:
+    """What the client did can be scraped under the names that the text gives."""
+    play.start()
+    try:
+        play.run(block).finish()
+        scraped = output()
+        assert 'telephony_commands_total{action="outbound",end="ok"} 1.0' in scraped
+        assert 'telephony_commands_total{action="endcall",end="ok"} 1.0' in scraped
+        assert "telephony_connected 0.0" in scraped
+        text = README.read_text("utf-8").partition("with the metrics")[2].partition("::")[0]
+        said = set(re.findall(r"``(telephony_\w+)``", text))
+        typed = re.findall(r"^# TYPE (telephony_\w+) (?!.*_created)", scraped, re.MULTILINE)
+        assert said == {name for name in typed if not name.endswith("_created")}
+    finally:
+        for collector in set(REGISTRY._names_to_collectors.values()):
+            if any(name.startswith("telephony") for name in REGISTRY._get_names(collector)):
+                REGISTRY.unregister(collector)
+
+
 PYTHON: dict[str, Callable[[Block, Any, Callable[[], str]], None]] = {
     "script": script,
     "service": service,
@@ -281,6 +302,7 @@ PYTHON: dict[str, Callable[[Block, Any, Callable[[], str]], None]] = {
     "subscriptions": subscriptions,
     "outcomes": outcomes,
     "sandbox": sandbox,
+    "metrics": metrics,
 }
 
 
@@ -329,6 +351,9 @@ def telephony_commands(text: str) -> list[list[str]]:
 @pytest.mark.parametrize("block", of_kind("sh"))
 def test_shell_commands_exist(block: Block) -> None:
     """Each ``telephony`` command can be asked for help, and each of its options is in there."""
+    if block.name == "long-runs":
+        modules_can_be_asked_for_help(block.text)
+        return
     commands = telephony_commands(block.text)
     assert commands, "nothing here knows how to run this block"
     for name, *arguments in commands:
@@ -337,6 +362,23 @@ def test_shell_commands_exist(block: Block) -> None:
         assert 0 == ran.returncode, ran.stderr
         for option in (word for word in arguments if word.startswith("-")):
             assert option in ran.stdout
+
+
+def modules_can_be_asked_for_help(text: str) -> None:
+    """The same for the modules of the tests; the profiles are those of ``tests/model``."""
+    for line in text.splitlines():
+        program, *words = shlex.split(line, comments=True)
+        if program == "pytest":
+            command = [sys.executable, "-m", "pytest", *words, "--collect-only", "-q"]
+            ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+            assert 0 == ran.returncode, ran.stdout
+            continue
+        assert ("python", "-m") == (program, words[0])
+        options = [word for word in words[2:] if word.startswith("--")]
+        command = [sys.executable, "-m", words[1], "--help"]
+        ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+        assert 0 == ran.returncode, ran.stderr
+        assert [] == [option for option in options if option not in ran.stdout]
 
 
 def test_the_command_line_does_what_it_says() -> None:
@@ -527,9 +569,29 @@ def coded_tree() -> dict[str, tuple[str, str | None]]:
     return found
 
 
+def lines_of_a_dial(cm: Sandbox, caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What the log says of an answered dial and one that gave up, with the ids of the example."""
+    orphans = Recorded()
+    with caplog.at_level("INFO", "telephony"), cm.client() as client:
+        client.on(CallOrphaned, orphans)
+        call = client.dial(**DIAL)
+        call.wait_answered(SECONDS)
+        cm.delay(0.2, "outbound")
+        with pytest.raises(CommandTimeoutError):
+            client.dial(**{**DIAL, "uid": "101"}, command_timeout=0.01)
+        orphan = orphans.next().call
+    lines = [f"{record.levelname} {record.getMessage()}" for record in caplog.records]
+    text = "\n".join(lines).replace(call.call_id, "4f1c…").replace(orphan.call_id, "77ab…")
+    wanted = ("connecting -> connected", "4f1c…: new", "4f1c…: ringing", "77ab… turned")
+    return [line for line in text.splitlines() if any(word in line for word in wanted)]
+
+
 @pytest.mark.parametrize("block", of_kind("text"))
-def test_diagram(block: Block, cm: Sandbox) -> None:
+def test_diagram(block: Block, cm: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
     """A flow is what goes over the wire, in that order; the tree is the code's."""
+    if block.name == "log-lines":
+        assert block.text.splitlines() == lines_of_a_dial(cm, caplog)
+        return
     if block.name == "error-tree":
         assert coded_tree() == tree(block.text)
         return
@@ -551,5 +613,5 @@ def test_every_block_is_run() -> None:
 def test_every_driver_has_its_block() -> None:
     """What the tests above know how to run is in the document."""
     names = {block.name for block in BLOCKS}
-    shell = {"two-commands", "command-line"}
-    assert {*PYTHON, *FLOWS, *shell, "pytest-fixtures", "error-tree"} == names
+    shell = {"two-commands", "command-line", "long-runs"}
+    assert {*PYTHON, *FLOWS, *shell, "pytest-fixtures", "error-tree", "log-lines"} == names

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from tests.docs.rst import CHANGELOG, README, read
+from tests.docs.rst import CHANGELOG, PROMISES, README, ROOT, read
 
 
-@pytest.mark.parametrize("path", [README, CHANGELOG], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [README, CHANGELOG, PROMISES], ids=lambda path: path.name)
 def test_docutils_has_nothing_to_complain_of(path: Path) -> None:
     """Not a warning comes from plain docutils, which knows no directives but its own."""
     assert "" == read(path)[1]
+
+
+def test_the_promises_are_those_of_the_readme() -> None:
+    """They are taken from there, and what shows them is in the tree."""
+    text = read(PROMISES)[0].astext()
+    assert "Every blocking method returns or raises within its timeout plus half" in text
+    assert "Errors" not in text.split("What shows them")[0]
+    for path in set(re.findall(r"tests/[a-z_/]+(?:\.py)?", PROMISES.read_text("utf-8"))):
+        parent, _, beginning = path.rpartition("/")  # a name may be cut short: test_05…
+        assert list((ROOT / parent).glob(f"{beginning}*")), path
 
 
 def test_complaints_are_heard(tmp_path: Path) -> None:

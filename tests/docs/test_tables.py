@@ -13,6 +13,7 @@ import pytest
 import telephony
 import telephony.sandbox
 from telephony import Backoff, Call, CallInfo, Client, Event, EventHandler, TelephonyError
+from telephony.hooks import Hooks
 from telephony.protocol import commands
 from telephony.protocol.events import CALL_EVENTS
 from telephony.sandbox import FarEnd, Sandbox
@@ -47,6 +48,7 @@ ABOUT = {
     "errors": exported(TelephonyError),
     "sandbox-members": public(Sandbox),
     "far-end-members": public(FarEnd),
+    "hooks": public(Hooks),
 }
 
 
@@ -70,6 +72,7 @@ def test_every_field_of_a_call_is_its_attribute() -> None:
         ("call-members", Call),
         ("sandbox-members", Sandbox),
         ("far-end-members", FarEnd),
+        ("hooks", Hooks),
     ],
 )
 def test_arguments_in_the_tables_exist(name: str, kind: type) -> None:
