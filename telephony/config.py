@@ -120,7 +120,7 @@ def _function(name: str, value: Any) -> Any:
 class Options:
     """What a client was made with, checked."""
 
-    url: str
+    url: str = attrs.field(repr=False)  # its query may hold what is not to be shown
     auth_token: str = attrs.field(repr=False)
     client_id: str
     client_id_made_up: bool

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import threading
 import time
 from typing import Any, Callable, Iterator
 
@@ -28,7 +29,8 @@ class Hooks:
 
         *action* is the wire's word (``outbound``, ``endcall``). *end* is ``"ok"``; ``"refused"``
         by the CM; ``"not_sent"``; or ``"unknown"``: sent, and no answer came in time. For the
-        first two *seconds* is the round trip.
+        first two *seconds* is the round trip. The ``endcall`` that the library sends for an
+        orphan is not among them: the event ``call_orphaned`` tells of it.
         """
 
     def event_received(self, name: str) -> None:
@@ -75,19 +77,24 @@ def _guarded(name: str, method: Callable[..., Any]) -> Callable[..., None]:
     def guarded(*args: Any) -> None:
         try:
             method(*args)
-        except (Exception, SystemExit):  # a hook's end is not the call's, nor the reader's
+        except BaseException as error:
+            # On a thread of ours nothing may go further; on a caller's what is meant for the
+            # caller does: Ctrl-C, or the time limit of a greenlet.
+            ours = threading.current_thread().name.startswith("telephony-")
+            if not ours and not isinstance(error, (Exception, SystemExit)):
+                raise
             log.exception("the hook %s failed", name)
 
     return guarded
 
 
 @contextlib.contextmanager
-def counted(hooks: Hooks | None, action: str) -> Iterator[None]:
-    """Tell *hooks* how the command ends that is carried out inside."""
+def counted(hooks: Hooks | None, action: str, began: float | None = None) -> Iterator[None]:
+    """Tell *hooks* how the command ends that is carried out inside (and *began* before)."""
     if hooks is None:
         yield
         return
-    began, end = time.monotonic(), "unknown"
+    began, end = time.monotonic() if began is None else began, "unknown"
     try:
         yield
         end = "ok"

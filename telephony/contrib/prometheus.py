@@ -48,6 +48,7 @@ class PrometheusHooks(Hooks):
     ==================================== ========= ===========================================
 
     With several worker processes use prometheus-client's multiprocess mode; the gauges add up.
+    (Without it a forked child goes on from its parent's figures.)
     """
 
     def __init__(

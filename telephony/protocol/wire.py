@@ -30,9 +30,14 @@ LOGGED_MOST = 4000
 READ_MOST = 1 << 16
 #: Of a frame that is shown or kept in an error, so many values at most are kept.
 SHOWN_MOST = 1000
-_SECRET_KEYS = frozenset({"token", "auth_token", "authorization", "password", "sip"})
+_SECRET_KEY = re.compile(
+    r"token|password|passwd|secret|authorization|credential|api.?key|^sip$", re.IGNORECASE
+)
 _SIP_PARTS = re.compile(r"(?:username|password|user|pass)=([^;&?,@\s]+)", re.IGNORECASE)
 _USER_AND_PASSWORD = re.compile(r"^((?:sips?:)?)(?!sips?:)[^@\s:]*:[^@\s]*@")
+_SIP_PASSWORD = re.compile(r"\b(sips?:)[^@\s:;]*:[^@\s]*@", re.IGNORECASE)
+_URL_USER = re.compile(r"\b(https?://|wss?://)[^/?#@\s]*@", re.IGNORECASE)
+_URL_QUERY = re.compile(r"\b((?:https?|wss?)://[^\s?#\"]*)\?[^\s\"]*", re.IGNORECASE)
 _SIP_USERINFO = re.compile(r"^(?:sips?:)?([^@;\s]+)@")
 
 
@@ -161,7 +166,7 @@ def _redacted(value: Any, depth: int, left: list[int]) -> Any:
         for key, item in value.items():
             if left[0] <= 0:
                 break
-            secret = str(key).lower() in _SECRET_KEYS
+            secret = _SECRET_KEY.search(str(key))
             shown[key] = MASK if secret else _redacted(item, depth - 1, left)
         return shown
     if isinstance(value, list):
@@ -189,7 +194,14 @@ def _plain(value: Any) -> Any:
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_plain(item) for item in value]
-    return shown(value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    if value.lstrip()[:1] in ("{", "["):  # JSON as text, as sdk_options are
+        try:
+            return encode(_plain(redact(json.loads(value))))
+        except (ValueError, RecursionError):
+            return MASK
+    return shown(value)
 
 
 class Secrets:
@@ -214,8 +226,8 @@ class Secrets:
             self._recent.popitem(last=False)
 
     def mask(self, text: str) -> str:
-        """*text* with every secret we know in it replaced."""
-        return mask(text, self._longest_first())
+        """*text* with every secret we know in it replaced, and the password of any SIP URI."""
+        return _SIP_PASSWORD.sub(rf"\g<1>{MASK}@", mask(text, self._longest_first()))
 
     def redact(self, value: Any) -> Any:
         """*value* with every secret in it masked, under whatever key it is."""
@@ -239,7 +251,8 @@ def sip_secrets(sip: str) -> list[str]:
 
 def shown(number: str) -> str:
     """A phone number or SIP URI as it may be shown: without credentials."""
-    number = _USER_AND_PASSWORD.sub(rf"\g<1>{MASK}@", number)
+    number = _URL_QUERY.sub(rf"\g<1>?{MASK}", _URL_USER.sub(rf"\g<1>{MASK}@", number))
+    number = _SIP_PASSWORD.sub(rf"\g<1>{MASK}@", _USER_AND_PASSWORD.sub(rf"\g<1>{MASK}@", number))
     return _SIP_PARTS.sub(lambda part: part[0].replace(part[1], MASK), number)
 
 

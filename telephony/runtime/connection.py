@@ -232,14 +232,20 @@ class Connection(Generic[C]):
 
     def begin(self, command: Command, call: C | None) -> Callable[[float | None], Frame]:
         """Send *command*; the function returned waits for the response, at most its argument."""
-        request, slot, transport = self._start(command, call)
-        self._send(request, transport, Deadline(self._options.send_timeout))
+        hooks, began = self._link.hooks, time.monotonic()
+        try:
+            request, slot, transport = self._start(command, call)
+            self._send(request, transport, Deadline(self._options.send_timeout))
+        except TelephonyError:
+            with counted(hooks, command.action, began):
+                raise
 
         def result(timeout: float | None) -> Frame:
-            if not slot.wait(timeout) and self._give_up(request):
-                raise self._session.timed_out(request, timeout or 0.0)
-            slot.wait(None)
-            return slot.result()
+            with counted(hooks, command.action, began):
+                if not slot.wait(timeout) and self._give_up(request):
+                    raise self._session.timed_out(request, timeout or 0.0)
+                slot.wait(None)
+                return slot.result()
 
         return result
 

@@ -31,7 +31,7 @@ C = TypeVar("C", bound=TrackedCall)
 
 @attrs.frozen(kw_only=True)
 class ConnectionOptions:
-    url: str
+    url: str = attrs.field(repr=False)
     transport: TransportOptions = attrs.field(repr=False)
     connect_timeout: float
     ping_interval: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 
@@ -67,7 +68,8 @@ class Failing:
             raise AttributeError(name)
 
         def fail(*_):
-            raise (SystemExit if name == "event_received" else ValueError)(f"no {name}")
+            kinds = {"event_received": SystemExit, "connected": asyncio.CancelledError}
+            raise kinds.get(name, ValueError)(f"no {name}")
 
         return fail
 
@@ -169,7 +171,7 @@ def test_a_hook_that_fails(scripted, caplog):
         assert again.next().reconnected is True
     client.close()
     failed = {record.args[0] for record in caplog.records if "the hook" in record.msg}
-    assert set(METHODS) - {"connected"} <= failed
+    assert set(METHODS) == failed
 
 
 @pytest.mark.parametrize("hooks", [object(), Counted, "hooks", 1, True, {"connected": print}])
@@ -192,3 +194,25 @@ def test_some_of_the_methods(scripted):
     dialled(client, line)
     client.close()
     assert ["ok"] == Few.ends
+
+
+def test_hangups_at_the_end_are_counted(cm):
+    """close(hangup_active=True) sends commands too."""
+    hooks = Counted()
+    client = cm.client(hooks=hooks)
+    client.connect()
+    client.dial(**DIAL)
+    client.close(hangup_active=True)
+    assert ("command", "endcall", "ok") in hooks.told
+
+
+def test_what_is_meant_for_the_caller(scripted):
+    """On a thread of the caller's Ctrl-C goes on, out of the command that a hook counted."""
+
+    class Interrupted:
+        def command_ended(self, action, end, seconds):
+            raise KeyboardInterrupt
+
+    client = scripted.client(hooks=Interrupted())
+    with pytest.raises(KeyboardInterrupt):
+        client.command("ping")

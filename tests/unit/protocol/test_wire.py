@@ -300,6 +300,9 @@ def test_secrets_do_not_show_in_their_own_repr():
         ("sip:alice:pa55@host:5081", "sip:***@host:5081"),
         ("alice:pa55@host", "***@host"),
         ("host;username=u1;password=pa55", "host;username=***;password=***"),
+        ("no way to sip:alice:pa55@host:5081 now", "no way to sip:***@host:5081 now"),
+        ("https://example.org/x?key=pa55&y=1", "https://example.org/x?***"),
+        ("see https://u:pa55@example.org/x now", "see https://***@example.org/x now"),
     ],
 )
 def test_numbers_are_shown_without_credentials(number, expected):
@@ -313,6 +316,30 @@ def test_secrets_are_masked_wherever_they_stand():
     secrets.add(token="rtc-token-100")
     said = {"reason": "bad rtc-token-100", "more": ["c2VjcmV0LXRva2Vu", 1], "token": "x"}
     assert {"reason": "bad ***", "more": ["***", 1], "token": "***"} == secrets.redact(said)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        {"sdk_options": '{"token": "pa55", "deep": [{"Password": "pa55"}]}'},
+        {"sdk_options": '{"not json": pa55'},
+        {"webhook_url": "https://example.org/hook?key=pa55"},
+        {"rtc_token": "pa55", "x": {"accessToken": "pa55", "client_secret": "pa55"}},
+        {"sip_headers": {"Proxy-Authorization": "Digest pa55"}},
+        {"reason": "no route to sip:alice:pa55@host"},
+    ],
+)
+def test_nothing_of_it_is_in_a_frame_for_the_log(frame):
+    """Under whatever key it stands, in JSON as text, and in the query of a URL."""
+    text = wire.loggable(wire.encode(frame), wire.Secrets("Basic c2VjcmV0LXRva2Vu"))
+    assert "pa55" not in text
+    assert set(frame) == set(wire.decode(text))
+
+
+def test_a_refusals_reason_holds_no_password_of_a_trunk():
+    """Also of one that is not ours."""
+    secrets = wire.Secrets("Basic c2VjcmV0LXRva2Vu")
+    assert "bad sip:***@host" == secrets.mask("bad sip:alice:pa55word@host")
 
 
 def test_what_is_kept_of_a_refusal_is_bounded():
