@@ -45,7 +45,7 @@ def refusal_of(frame: Frame) -> tuple[str, int | None] | None:
     for words in (error, data.get("reason"), data.get("error"), data.get("message"),
                   frame.get("reason"), frame.get("message")):
         if text_of(words):
-            return words_of(words), status
+            return text_of(words), status
     return "", status
 
 
@@ -64,7 +64,7 @@ def refused(
     if refusal is None:
         return None
     reason, status = refusal
-    reason = secrets.mask(reason)
+    reason = words_of(secrets.mask(reason))  # cut only then: half a secret would not be known
     data = secrets.redact(frame.get("data"))
     kind = CommandRefusedError
     if action == "outbound":
@@ -89,10 +89,10 @@ def refused(
 
 def registration_refused(frame: Frame, secrets: Secrets) -> RegistrationError:
     """The error for a frame that the CM sends instead of ``registered``."""
-    reason = secrets.mask(words_of(frame.get("error")))
+    reason = words_of(secrets.mask(text_of(frame.get("error"))))
     if reason:
         message = f"registration failed: {reason}"
     else:
-        reason = secrets.mask(words_of(frame.get("status")))
+        reason = words_of(secrets.mask(text_of(frame.get("status"))))
         message = f"registration failed: unexpected status: {reason or 'none'}"
     return RegistrationError(_advised(message, reason), reason=reason)

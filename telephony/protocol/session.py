@@ -275,6 +275,7 @@ class Session(Generic[C]):
     def lost(self, reason: str, now: float) -> list[Outcome]:
         """The connection is gone: what was under way has an unknown outcome."""
         self._phase = _Phase.GREETING
+        self.calls.why = "the connection was lost"
         outcomes: list[Outcome] = []
         for request in list(self._requests.values()):
             outcomes += self._unknown(request, self.lost_error(request, reason), now)
@@ -362,6 +363,7 @@ class Session(Generic[C]):
                 self._phase = _Phase.REGISTERING
                 return [Say(self._registration())]
             if status == "registered" and self._phase is _Phase.REGISTERING:
+                self.calls.why = status
                 self._phase = _Phase.REGISTERED
                 outcomes: list[Outcome] = [Registered(self.session_id)]
                 while self._to_end:

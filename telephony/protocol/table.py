@@ -43,14 +43,15 @@ class _Tombstone(Generic[C]):
 
 @attrs.frozen
 class Move:
-    """A call got another state, or became known by its id (``before`` is None then).
+    """A call got another state, became known by its id, or was let go of while it may be up.
 
-    ``why`` is the event or the request that did it.
+    ``before`` is None for the second, ``after`` for the third. ``why`` is the event, the request
+    or the circumstance that did it.
     """
 
     call_id: str
     before: CallState | None
-    after: CallState
+    after: CallState | None
     why: str
 
 
@@ -220,6 +221,7 @@ class CallTable(Generic[C]):
     def decline(self, call: C, now: float) -> None:
         """This incoming call is not for us; nothing if it was accepted meanwhile."""
         if call._place is Place.LIVE and call._offered:
+            self.why = "nobody wanted it"
             self.drop(call, now)
 
     # --- the passing of time -----------------------------------------------------------
@@ -240,6 +242,7 @@ class CallTable(Generic[C]):
 
     def expire(self, now: float) -> None:
         """Let go of what has been kept long enough."""
+        self.why = "its time was over"
         for call in [c for c in self._timed if c._deadline is not None and c._deadline <= now]:
             self._forget(call, now)
         while self._ended:
@@ -250,6 +253,7 @@ class CallTable(Generic[C]):
 
     def clear(self) -> None:
         """The client was closed: nothing is tracked any more."""
+        self.why = "the client was closed"
         for call in [*self._live, *self._timed]:
             self._forget(call, 0.0)
 
@@ -465,6 +469,8 @@ class CallTable(Generic[C]):
         self._strangers.pop(call, None)
         self._routes.remove(call)
         call_id = call.info.call_id
+        if call.info.active and new.get("state", call.info.state) is not CallState.HANGUP:
+            self.moves.append(Move(call_id, call.info.state, None, self.why))
         if self._by_id.get(call_id) is call:
             del self._by_id[call_id]
             ended = new.get("state", call.info.state) is CallState.HANGUP

@@ -304,6 +304,7 @@ class Connection(Generic[C]):
         """Let go of an incoming call that no callback wanted, without a word to the CM."""
         with self.lock:
             self._session.calls.decline(call, time.monotonic())
+        self._link.log_changes()
 
     # --- closing -------------------------------------------------------------------------
 

@@ -141,4 +141,5 @@ class Link(Generic[C]):
             with contextlib.suppress(IndexError):
                 move = moves.popleft()
                 name, before = move.call_id or "without an id", move.before or "new"
-                log.info("call %s: %s -> %s (%s)", name, before, move.after, move.why)
+                after = move.after or "let go of"
+                log.info("call %s: %s -> %s (%s)", name, before, after, move.why)

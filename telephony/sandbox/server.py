@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import ssl
@@ -138,7 +139,8 @@ class Server:
             autoping=False, autoclose=False, compress=False, timeout=GOODBYE,
             max_msg_size=MAX_MESSAGE,
         )  # fmt: skip
-        await ws.prepare(request)
+        with contextlib.suppress(ConnectionResetError):  # the client has left; aiohttp sees to it
+            await ws.prepare(request)
         transport = request.transport
         if transport is None:
             return ws

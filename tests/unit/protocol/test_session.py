@@ -551,3 +551,11 @@ def test_a_refusal_with_deep_data(conversation):
     assert isinstance(outcome, Answer)
     assert "no" == outcome.error.reason
     assert 0 == conversation.session.in_flight
+
+
+def test_a_secret_where_a_reason_is_cut(conversation):
+    """It is masked before the reason is cut: half of it would be shown else."""
+    request = conversation.dial()
+    (outcome,) = conversation.refuses(request, "x" * 1015 + "rtc-token-100")
+    assert "rtc" not in str(outcome.error)
+    assert 1018 == len(outcome.error.reason)

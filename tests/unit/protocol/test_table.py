@@ -851,6 +851,34 @@ def test_routes_of_one_call_are_bounded(conversation):
     assert {} == conversation.session.calls._routes._calls
 
 
+def test_letting_go_is_noted(conversation):
+    """Of a call that may be up: because it is nobody's, or its time is over."""
+    moves = conversation.session.calls.moves
+    offered, kept, held = [conversation.incoming(f"id-{number}") for number in range(3)]
+    conversation.session.calls.decline(offered, conversation.now)
+    accept = Accept(call_id="id-1", token="t", channel="hall", uid="7", app_id="APP")
+    conversation.succeeds(conversation.send(accept, kept))
+    conversation.later(61)
+    conversation.session.lost("no network", conversation.now)
+    conversation.later(3601)
+    assert [] == conversation.calls
+    assert [
+        ("id-0", CallState.INCOMING, "nobody wanted it"),
+        ("id-2", CallState.INCOMING, "its time was over"),
+        ("id-1", CallState.INCOMING, "its time was over"),
+    ] == [(move.call_id, move.before, move.why) for move in moves if move.after is None]
+
+
+def test_why_an_orphan_ends_at_a_reconnect(conversation):
+    """Not the event that came last before the loss."""
+    conversation.dial()
+    conversation.event("call_answered", "id-1", **ROUTE)
+    conversation.session.lost("no network", conversation.now)
+    conversation.register()
+    assert CallState.HANGUP is conversation.session.calls.moves[-1].after
+    assert "registered" == conversation.session.calls.moves[-1].why
+
+
 def test_changes_of_state_are_noted(conversation):
     """From which to which, and why, for the log."""
     moves = conversation.session.calls.moves
