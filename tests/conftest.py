@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 import threading
 import time
@@ -26,6 +27,10 @@ DIAL = {
     "sip": canary.SIP,
 }
 
+
+# A run in the background is handed down a SIGINT that is ignored; tests of Ctrl-C need it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The last websockets for Python 3.10 leaves its server's pipe behind; ours are seen elsewhere.
 _WATCHED = ("socket:", "anon_inode:") + (("pipe:",) if sys.version_info >= (3, 11) else ())
