@@ -49,6 +49,12 @@ def _descriptors() -> set[tuple[str, str]]:
     return found
 
 
+def pytest_collection_finish() -> None:
+    """What is there before the tests is no garbage: looking for theirs need not go through it."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
     """No thread and no descriptor is left after a test; threads may take a moment to end."""
