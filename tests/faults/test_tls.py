@@ -259,8 +259,10 @@ def test_a_bad_certificate_after_an_outage(bad, client_for):
         assert not reader.is_alive(), "it goes on connecting"
         assert "idle" == client.state
         server.tls = server_context()  # put right, and asked to: it works again
+        go.clear()  # this connection stays
         client.connect()
         assert client.connected
+        go.set()
 
 
 # --- contexts of the user's own, and redirects -------------------------------------------
