@@ -96,8 +96,8 @@ class Routes(Generic[C]):
         orphans = [call for call in fits if call._place is Place.ORPHAN]
         closing = [call for call in fits if call._place is Place.CLOSING]
         waiting = [call for call in live if not call.info.call_id]
-        if has_id and name == "call_hangup" and waiting and route[1:] in self._refused:
-            return None  # perhaps of the dial that was refused; those under way hear their ids
+        if has_id and name == "call_hangup" and route[1:] in self._refused:
+            return None  # perhaps of the dial that was refused; the others hear their own ids
         if has_id:  # an id nobody has yet belongs to a call that has none yet
             lost = [call for call in orphans if not call.info.call_id]
             choices = [waiting + lost, live, closing]

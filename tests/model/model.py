@@ -379,7 +379,7 @@ class Model:
             TRACKED, CLOSING, LOST)}  # fmt: skip
         tracked, closing, lost = by_place.values()
         waiting = [call for call in tracked if not call.call_id]
-        if own_id and name == "call_hangup" and waiting and route[1:] in self._refused:
+        if own_id and name == "call_hangup" and route[1:] in self._refused:
             return None  # perhaps of the dial that was refused
         if own_id:  # a new id: of a call that has none yet
             groups = [waiting + [c for c in lost if not c.call_id], tracked, closing]

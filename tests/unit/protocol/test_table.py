@@ -948,6 +948,18 @@ def test_the_late_hangup_of_a_refused_dial(conversation):
     assert ["endcall"] == [frame["action"] for frame in said(outcomes)]
 
 
+def test_the_late_hangup_of_a_refused_dial_beside_a_call_that_is_up(conversation):
+    """That call has another id: it goes on."""
+    call = conversation.dialled("id-1")
+    conversation.refuses(conversation.dial(), "Busy")
+    conversation.event("call_answered", "id-1", channel="room", uid="100")
+    conversation.event("call_hangup", "id-2", channel="room", uid="100")
+    assert [call] == conversation.calls
+    assert CallState.ANSWERED is call.info.state
+    conversation.event("call_hangup", "id-1", channel="room", uid="100")
+    assert [] == conversation.calls
+
+
 def test_a_late_answer_whose_call_events_have_made(conversation):
     """Also if ours was taken for another, and ended, the one that is up is ended."""
     request = conversation.dial()
