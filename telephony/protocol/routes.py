@@ -85,6 +85,10 @@ class Routes(Generic[C]):
             if not route.app_id or call.info.app_id in ("", route.app_id)
         ]
 
+    def is_alone(self, call: C) -> bool:
+        """No other call is where *call* is, or has been."""
+        return all(len(self._calls[route]) == 1 for route in call._routes)
+
     def unbound(self, route: Route) -> list[C]:
         """The calls on *route* whose id is not known yet."""
         return [call for call in self._on(route) if not call.info.call_id]

@@ -331,9 +331,10 @@ class CallTable(Generic[C]):
         if name == "call_incoming" and new is not None and not call._accepted:
             call._held_until = now + INCOMING_SECONDS
             self._set_place(call, Place.LIVE, call._held_until)
-        its_own = new is not None or text_of(frame.get("callid")) == call.info.call_id
+        its_own = text_of(frame.get("callid")) == call.info.call_id
+        its_own = its_own or (new is not None and self._routes.is_alone(call))
         if its_own and call._place is Place.LIVE and call._deadline is not None:
-            # Whatever comes shows that the CM knows the call; an answer ends its being held.
+            # Whatever is surely its own shows that the CM knows it; an answer ends its being held.
             if call._leg in UP or name == "dtmf_received":
                 call._held_until = None
             self._set_place(call, Place.LIVE, call._held_until)

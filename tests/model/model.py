@@ -407,7 +407,8 @@ class Model:
         new = call.happens(frame)
         if new and name == "call_incoming" and not call.accepted:
             call.held_until = call.until = self.now + HELD
-        if call.place == TRACKED and (new or own) and call.until is not None:
+        own = own or bool(new) and self._is_alone(call)
+        if call.place == TRACKED and own and call.until is not None:
             call.stale = False  # whatever is surely of it shows that the CM knows it
             if call.leg in UP or name == "dtmf_received":
                 call.held_until = None
@@ -452,6 +453,10 @@ class Model:
             for call in self.calls
             if call.place != GONE and tuple(spot) in call.routes and call.app_id in ("", app_id)
         ]
+
+    def _is_alone(self, call: OneCall) -> bool:
+        others = [other for other in self.calls if other.place != GONE and other is not call]
+        return not any(set(other.routes) & set(call.routes) for other in others)
 
     def _nameless(self, route: Route) -> list[OneCall]:
         return [call for call in self._on(route) if not call.call_id]

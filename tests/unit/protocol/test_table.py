@@ -936,6 +936,29 @@ def test_a_copy_without_an_id_does_not_make_a_stale_call_certain(conversation):
     assert stale.info.stale
 
 
+def test_an_event_without_an_id_makes_a_stale_call_certain(conversation):
+    """There is no other call on that route."""
+    call = conversation.dialled("id-1")
+    conversation.session.lost("no network", conversation.now)
+    conversation.register()
+    assert call.info.stale
+    conversation.event("call_ringing", "", **ROUTE)
+    assert not call.info.stale
+
+
+def test_beside_another_call_it_does_not(conversation):
+    """It may be a late one of that other call."""
+    stale = conversation.dialled("id-1")
+    conversation.session.lost("no network", conversation.now)
+    conversation.register()
+    conversation.dialled("id-2")
+    conversation.event("call_answered", "id-2", **ROUTE)
+    conversation.event("call_ringing", "", **ROUTE)
+    assert stale.info.stale
+    conversation.event("call_answered", "id-1", **ROUTE)
+    assert not stale.info.stale
+
+
 def test_the_late_hangup_of_a_refused_dial(conversation):
     """It is not taken for the other dial on that route, whose own answer is to come."""
     first, second = conversation.dial(), conversation.dial()
