@@ -125,9 +125,8 @@ class Bridge(WithCall):
     action = "bridge"
 
     def run(self) -> None:
-        self.bench.client.bridge(
-            self.call, token="rtc", channel="hall", uid="7"  # type: ignore[arg-type]
-        )
+        move = getattr(self.bench.client, self.action)
+        move(self.call, token="rtc", channel="hall", uid="7")
 
 
 class Unbridge(WithCall):
@@ -137,13 +136,8 @@ class Unbridge(WithCall):
         self.bench.client.unbridge(self.call)  # type: ignore[arg-type]
 
 
-class Rebridge(WithCall):
+class Rebridge(Bridge):
     action = "rebridge"
-
-    def run(self) -> None:
-        self.bench.client.rebridge(
-            self.call, token="rtc", channel="hall", uid="7"  # type: ignore[arg-type]
-        )
 
 
 class Transfer(WithCall):

@@ -20,8 +20,8 @@ def far():
         yield cm
 
 
-def in_child(fn) -> int:
-    """Run *fn* in a forked child; 0 if it returned true."""
+def start_child(fn) -> int:
+    """Run *fn* in a forked child; its pid."""
     pid = os.fork()
     if pid == 0:
         code = 1
@@ -29,8 +29,12 @@ def in_child(fn) -> int:
             code = 0 if fn() else 2
         finally:
             os._exit(code)
-    _, status = os.waitpid(pid, 0)
-    return os.waitstatus_to_exitcode(status)
+    return pid
+
+
+def exit_code(pid: int) -> int:
+    """Wait for a child: 0 if its function returned true."""
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def test_the_childs_copies_do_nothing(far):
@@ -49,7 +53,7 @@ def test_the_childs_copies_do_nothing(far):
                 client.close()
                 return True
 
-        assert 0 == in_child(child)
+        assert 0 == exit_code(start_child(child))
         far.peer(call.call_id, "press", "12#")
         assert "12" == call.collect_digits(timeout=10)
         assert (True, 0) == (client.connected, client.health().reconnects)
@@ -71,18 +75,12 @@ def test_the_child_connects_for_itself(far):
             client.close()
             return "hello" == far_said and "hangup" == call.state
 
-        pid = os.fork()
-        if pid == 0:
-            code = 1
-            try:
-                code = 0 if child() else 2
-            finally:
-                os._exit(code)
+        pid = start_child(child)
         with gevent.Timeout(10):
             while far.registrations() < 2:
                 gevent.sleep(0.02)
         far.send({"event": "hello"})
-        assert 0 == os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        assert 0 == exit_code(pid)
         assert "hello" == seen.next().name
         assert (True, 0) == (client.connected, client.health().reconnects)
         assert 2 == far.registrations()

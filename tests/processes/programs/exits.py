@@ -11,7 +11,7 @@ import atexit
 import os
 import sys
 import threading
-from typing import Any
+from typing import Any, Callable
 
 from telephony import CallAnswered, CallRinging, Client, Disconnected, ErrorOccurred
 from tests.processes.programs import kept
@@ -162,22 +162,19 @@ def sending_at_the_end() -> None:
 
 
 def forked_child_gone_at_once() -> None:
-    client = connected()
-    call = client.dial(**DIAL)
-    pid = os.fork()
-    if pid == 0:
-        os._exit(7)
-    say("child", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-    call.send_dtmf("1")
-    until_told()
+    _after_a_child(lambda: os._exit(7))
 
 
 def forked_child_ends_too() -> None:
+    _after_a_child(lambda: sys.exit(5))
+
+
+def _after_a_child(end: Callable[[], object]) -> None:
     client = connected()
     call = client.dial(**DIAL)
     pid = os.fork()
     if pid == 0:
-        sys.exit(5)
+        end()
     say("child", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
     call.send_dtmf("1")
     until_told()

@@ -11,6 +11,7 @@ import sys
 from celery import Celery
 
 from telephony import Client
+from tests.processes.programs.talk import talk
 
 folder = os.environ["BROKER_FOLDER"]
 app = Celery("tasks", broker="filesystem://")
@@ -31,17 +32,7 @@ app.conf.update(
 
 @app.task(name="dial")
 def dial(uid: str) -> None:
-    client.connect()  # does nothing when there is a connection already
-    with client.dial(
-        to="+18005551234",
-        from_="+15551234567",
-        channel="task",
-        uid=uid,
-        token="rtc-token-1",
-        region="AREA_CODE_NA",
-    ) as call:
-        call.wait_answered(10)
-        call.send_dtmf("12#")
+    call = talk(client, "task", uid)
     os.write(1, f"done {os.getpid()} {call.call_id} {call.state}\n".encode())  # in one piece
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from flask import Flask
 
 from telephony import Client
+from tests.processes.programs.talk import talk
 
 client = Client.from_env()
 if os.environ.get("CONNECT") == "parent":
@@ -21,15 +22,5 @@ app = Flask(__name__)
 
 @app.post("/dial/<uid>")
 def dial(uid: str) -> dict[str, Any]:
-    client.connect()  # does nothing when there is a connection already
-    with client.dial(
-        to="+18005551234",
-        from_="+15551234567",
-        channel="web",
-        uid=uid,
-        token="rtc-token-1",
-        region="AREA_CODE_NA",
-    ) as call:
-        call.wait_answered(10)
-        call.send_dtmf("12#")
+    call = talk(client, "web", uid)
     return {"pid": os.getpid(), "call_id": call.call_id, "state": call.state}
