@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import time
-from typing import Any, Callable, ContextManager
+from functools import partial
+from typing import Any, Callable, ContextManager, Iterable
 
 from telephony.call import Call
 from telephony.handlers import Callback, Handlers
@@ -38,71 +38,83 @@ class Callbacks:
     ) -> None:
         self.handlers = handlers
         self.dispatcher = Dispatcher(workers)
-        self._context = context or contextlib.nullcontext
+        self._context = context
         self._decline = decline
         self._hooks = hooks
         self._pid = os.getpid()
         self.dropped = 0
 
-    def emit(self, event: Event) -> None:
-        """Hand *event* to its lane; runs on the reader's thread and never blocks."""
-        if self._hooks is not None:
-            self._hooks.event_received(event.name)
-        wanting = self.handlers.wanting(event)
-        call: Call | None = getattr(event, "call", None)
-        if wanting and self.dispatcher.queued >= QUEUED_MOST:
-            self._drop(event)
-            wanting = []
-        if isinstance(event, CallIncoming):
-            if wanting:
-                self._submit(call, lambda: self._offer(event, wanting))
+    def emit(self, events: Iterable[Event]) -> None:
+        """Hand each event to its lane; runs on the reader's thread and never blocks."""
+        hooks = self._hooks
+        room = QUEUED_MOST - self.dispatcher.queued
+        jobs: list[tuple[Call | None, Callable[[], object]]] = []
+        for event in events:
+            if hooks is not None:
+                hooks.event_received(event.name)
+            wanting = self.handlers.wanting(event)
+            if wanting and len(jobs) >= room:
+                self._drop(event)
+                wanting = ()
+            job: Callable[[], object]
+            if isinstance(event, CallIncoming):
+                if not wanting:
+                    self._decline(event.call)
+                    continue
+                job = partial(self._offer, event, wanting)
+            elif wanting:
+                job = partial(self._tell, event, wanting)
             else:
-                self._decline(event.call)
-        elif wanting:
-            self._submit(call, lambda: self._tell(event, wanting))
+                continue
+            jobs.append((getattr(event, "call", None), self._timed(job, len(jobs))))
+        if jobs:
+            self.dispatcher.submit_all(jobs)
 
     def _drop(self, event: Event) -> None:
         if self.dropped % 1000 == 0:
             log.error(
                 "%d events wait for callbacks: %s is dropped, %d so far",
-                self.dispatcher.queued,
+                QUEUED_MOST,
                 event.name,
                 self.dropped + 1,
             )
         self.dropped += 1
 
-    def _submit(self, lane: Call | None, job: Callable[[], object]) -> None:
+    def _timed(self, job: Callable[[], object], before: int) -> Callable[[], object]:
+        """*job*, of which the hooks are told; so many are about to be queued *before* it."""
         hooks, dispatcher = self._hooks, self.dispatcher
         if hooks is None:
-            dispatcher.submit(lane, job)
-            return
+            return job
         queued_at = time.monotonic()
 
         def timed() -> None:
             hooks.callback_started(dispatcher.queued, time.monotonic() - queued_at)
             job()
 
-        hooks.callback_queued(dispatcher.queued + 1)
-        dispatcher.submit(lane, timed)
+        hooks.callback_queued(dispatcher.queued + before + 1)
+        return timed
 
-    def _offer(self, event: CallIncoming, wanting: list[Callback]) -> None:
+    def _offer(self, event: CallIncoming, wanting: tuple[Callback, ...]) -> None:
         """Let the callbacks have an incoming call; one that none of them wants goes."""
         results = self._tell(event, wanting)
         if not event.call._claimed and not any(result is True for result in results):
             self._decline(event.call)
 
-    def _tell(self, event: Event, wanting: list[Callback]) -> list[Any]:
+    def _tell(self, event: Event, wanting: tuple[Callback, ...]) -> list[Any]:
         results = []
         for callback in wanting:
             try:
-                with self._context():
+                if self._context is None:
                     results.append(callback(event))
+                else:
+                    with self._context():
+                        results.append(callback(event))
             except BaseException as error:  # a worker must outlive whatever a callback raises
                 if self._forked():
                     raise
                 log.exception("a callback for %s failed", event.name)
                 if not isinstance(event, ErrorOccurred):  # its own failures would go round
-                    self.emit(ErrorOccurred(error=error))
+                    self.emit([ErrorOccurred(error=error)])
             if self._forked():
                 raise SystemExit
         return results

@@ -149,15 +149,20 @@ class Handlers:
         self._lock = ProcessLock()  # guards the replacing of the tuples; reading needs none
         self._callbacks: tuple[Registration, ...] = ()
         self._methods: tuple[Registration, ...] = ()
+        # The callbacks by type of event, None where one has a filter to be asked; a new dict
+        # whenever the callbacks change.
+        self._unasked: dict[type[Event], tuple[Callback, ...] | None] = {}
 
     def add(self, event_type: object, fn: object, match: Mapping[str, Any]) -> None:
         registration = Registration.make(event_type, fn, match)
         with self._lock:
             self._callbacks += (registration,)
+            self._unasked = {}
 
     def remove(self, fn: object) -> None:
         with self._lock:
             self._callbacks = tuple(r for r in self._callbacks if r.fn != fn)
+            self._unasked = {}
 
     def set_object(self, handler: object | None) -> None:
         """Let *handler*'s methods be called, and no earlier object's any more."""
@@ -174,13 +179,27 @@ class Handlers:
             )
         with self._lock:
             self._methods = tuple(methods)
+            self._unasked = {}
 
-    def wanting(self, event: Event) -> list[Callback]:
+    def wanting(self, event: Event) -> tuple[Callback, ...]:
         """The callbacks for *event*: the client's in the order they were added, then the call's."""
         call: Call | None = getattr(event, "call", None)
         own: Iterable[Registration] = call._registrations if call is not None else ()
-        return [
+        if not own:
+            unasked, kind = self._unasked, type(event)
+            if kind not in unasked:
+                unasked[kind] = self._for(kind)
+            found = unasked[kind]
+            if found is not None:
+                return found
+        return tuple(
             registration.fn
             for registration in (*self._methods, *self._callbacks, *own)
             if registration.wants(event)
-        ]
+        )
+
+    def _for(self, kind: type[Event]) -> tuple[Callback, ...] | None:
+        """The callbacks for every event of this type; None if they depend on the event."""
+        all_ = (*self._methods, *self._callbacks)
+        matching = [one for one in all_ if issubclass(kind, one.event_type)]
+        return None if any(one.match for one in matching) else tuple(one.fn for one in matching)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import datetime, timezone
 from enum import Enum
 from types import MappingProxyType
@@ -176,10 +177,11 @@ def advance(call: TrackedCall, frame: Frame, name: str) -> dict[str, Any] | None
         return None
     call._seen |= bit
 
-    new = _common(call.info, frame)
+    info = call.info
+    new = _common(info, frame)
     if name == "agora_bridge_start":
-        channel = text_of(frame.get("channel")) or call.info.channel
-        uid = text_of(frame.get("uid")) or call.info.uid
+        channel = text_of(frame.get("channel")) or info.channel
+        uid = text_of(frame.get("uid")) or info.uid
         if call._leg is CallState.BRIDGED and call._bridged_to == (channel, uid):
             return None
         call._bridged_to = (channel, uid)
@@ -194,15 +196,14 @@ def advance(call: TrackedCall, frame: Frame, name: str) -> dict[str, Any] | None
         call._failure = reason
 
     call._leg = after
-    if call._place is not Place.CLOSING:
+    if after is not info.state and call._place is not Place.CLOSING:
         new["state"] = after
-    at = moment_of(frame)
-    if after in UP and call.info.answered_at is None and at is not None:
-        new["answered_at"] = at
+    if after in UP and info.answered_at is None:
+        new["answered_at"] = moment_of(frame)
     if after is CallState.HANGUP:
         new.update(
             state=after,
-            ended_at=at,
+            ended_at=moment_of(frame),
             hangup_cause=words_of(frame.get("hangup_cause")) or None,
             duration=integer_of(frame.get("duration")),
             billsec=integer_of(frame.get("billsec")),
@@ -214,16 +215,19 @@ def advance(call: TrackedCall, frame: Frame, name: str) -> dict[str, Any] | None
 def _common(info: CallInfo, frame: Frame) -> dict[str, Any]:
     """What *frame* adds to a snapshot: it fills what is empty, and contradicts nothing."""
     new: dict[str, Any] = {}
-    for name, wire in _IDENTITY:
-        if not getattr(info, name):
-            value = words_of(frame.get(wire))
-            if value and not (name == "app_id" and value == MULTI):
-                new[name] = value
+    # What an event mostly is not, is asked first: this runs for each of them.
+    if not (info.direction and info.from_ and info.to
+            and info.channel and info.uid and info.app_id):
+        for name, wire in _IDENTITY:
+            if not getattr(info, name):
+                value = words_of(frame.get(wire))
+                if value and not (name == "app_id" and value == MULTI):
+                    new[name] = sys.intern(value) if name in _SHARED else value
     if info.direction == "outbound" and frame.get("direction") == "outbound_sip":
         new["direction"] = "outbound_sip"  # a dial cannot know which gateway takes it
-    if not info.video and flag_of(frame.get("video")):
+    if "video" in frame and not info.video and flag_of(frame["video"]):
         new["video"] = True
-    if not info.sip_headers and frame.get("sip_headers"):
+    if "sip_headers" in frame and not info._sip_headers:
         new["sip_headers"] = tuple(headers_of(frame.get("sip_headers")).items())
     if info.created_at is None:
         at = moment_of(frame)
@@ -240,6 +244,8 @@ _IDENTITY = (
     ("uid", "uid"),
     ("app_id", "appid"),
 )
+#: Of these all calls have a few values among them: one string serves them.
+_SHARED = frozenset({"direction", "app_id"})
 
 
 def moment_of(frame: Frame) -> datetime | None:

@@ -65,13 +65,6 @@ class Say:
 
 
 @attrs.frozen
-class Tell:
-    """Hand this event to whoever asked for its kind."""
-
-    event: Event
-
-
-@attrs.frozen
 class Answer:
     """The command of this id has come to its end: with a response, or with an error."""
 
@@ -90,7 +83,8 @@ class Refused:
     error: RegistrationError
 
 
-Outcome = Union[Say, Tell, Answer, Registered, Refused]
+#: An event among them is to be handed to whoever asked for its kind.
+Outcome = Union[Say, Event, Answer, Registered, Refused]
 
 
 # --- the conversation --------------------------------------------------------------------
@@ -256,7 +250,7 @@ class Session(Generic[C]):
         outcomes: list[Outcome] = []
         if self.registered:
             for call in self.calls.known_orphans():
-                outcomes.append(Tell(self.calls.turn_up(call, now)))
+                outcomes.append(self.calls.turn_up(call, now))
                 outcomes += self._end_orphan(call, now)
         return outcomes
 
@@ -292,7 +286,7 @@ class Session(Generic[C]):
         self._maybe_joined(request, now)
         if request.waited_for:
             return [Answer(request.request_id, error=error)]
-        return [Tell(ErrorOccurred(error=error))]
+        return [ErrorOccurred(error=error)]
 
     def lost_error(self, request: Request[C], reason: str) -> ConnectionLostError:
         """The error for a command whose answer was lost with the connection."""
@@ -330,22 +324,22 @@ class Session(Generic[C]):
             frame = wire.decode(message)
         except ProtocolError as error:
             return self.unreadable(error)
+        if "event" in frame:
+            return self._event(frame, now)
         request_id = frame.get("request_id")
-        if isinstance(request_id, str) and "event" not in frame:
+        if isinstance(request_id, str):
             request = self._requests.get(request_id)
             if request is not None:
                 return self._answered(request, frame, now)
             request = self._abandoned.get(request_id)
             if request is not None:
                 return self._answered_late(request, frame, now)
-        if "event" in frame:
-            return self._event(frame, now)
         if self._phase is not _Phase.REGISTERED:
             return self._greeted(frame, now)
         if frame.get("error"):
             error_ = refused("", frame, self.secrets)
             assert error_ is not None
-            return [Tell(ErrorOccurred(error=error_, raw=frame))]
+            return [ErrorOccurred(error=error_, raw=frame)]
         if "response" in frame or "status" in frame:
             return []  # a second answer, or a word after registration
         return self.unreadable(ProtocolError("the CM sent neither event nor response nor error"))
@@ -353,7 +347,7 @@ class Session(Generic[C]):
     def unreadable(self, error: ProtocolError) -> list[Outcome]:
         """The CM sent what cannot be read; it is counted and told, and life goes on."""
         self.protocol_errors += 1
-        return [Tell(ErrorOccurred(error=error))]
+        return [ErrorOccurred(error=error)]
 
     def _greeted(self, frame: Frame, now: float) -> list[Outcome]:
         status = text_of(frame.get("status"))
@@ -385,6 +379,11 @@ class Session(Generic[C]):
         return wire.encode(frame)
 
     def _event(self, frame: Frame, now: float) -> list[Outcome]:
+        call = self.calls.known(frame)
+        if call is not None:
+            name = self.calls.why = frame["event"]
+            event = self.calls.step(call, frame, name, now)
+            return [] if event is None else [event]
         name = text_of(frame["event"])
         if not name:
             return self.unreadable(ProtocolError("the CM sent an event without a name"))
@@ -394,7 +393,7 @@ class Session(Generic[C]):
                 return self.unreadable(ProtocolError(f"the CM sent an event with no sound {key}"))
         self.calls.why = name
         found = self.calls.apply(frame, now)
-        outcomes: list[Outcome] = [Tell(event) for event in found.events]
+        outcomes: list[Outcome] = [*found.events]
         if found.to_end is not None:
             if self.registered:
                 outcomes += self._end_orphan(found.to_end, now)
@@ -419,7 +418,7 @@ class Session(Generic[C]):
             self._do(request, now)
         if not request.waited_for:
             gone = isinstance(error, CallNotFoundError)  # which is all an orphan's end is about
-            return [] if error is None or gone else [Tell(ErrorOccurred(error=error, raw=frame))]
+            return [] if error is None or gone else [ErrorOccurred(error=error, raw=frame)]
         return [Answer(request.request_id, frame, error), *self._end_known_orphans(now)]
 
     def _answered_late(self, request: Request[C], frame: Frame, now: float) -> list[Outcome]:

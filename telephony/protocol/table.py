@@ -259,6 +259,24 @@ class CallTable(Generic[C]):
 
     # --- events ------------------------------------------------------------------------
 
+    def known(self, frame: Frame) -> C | None:
+        """The tracked call that all of an event's ids are of, as those of nearly all events are.
+
+        Then none of them need be looked at further, and ``step`` is all there is to do.
+        """
+        name, call_id = frame["event"], frame.get("callid")
+        call = self._by_id.get(call_id) if type(call_id) is str else None
+        if (
+            call is None
+            or call._place is not Place.LIVE
+            or frame.get("appid") != call.info.app_id
+            or (frame.get("channel"), frame.get("uid")) not in call._routes
+            or type(name) is not str
+            or name not in TRANSITIONS
+        ):
+            return None
+        return call
+
     def apply(self, frame: Frame, now: float) -> Found[C]:
         """Take in one event frame."""
         found: Found[C] = Found()
@@ -294,7 +312,7 @@ class CallTable(Generic[C]):
             found.events.append(self.turn_up(call, now))
             if not self._keep_orphans and name != "call_hangup":
                 found.to_end = call
-        event = self._step(call, frame, name, now)
+        event = self.step(call, frame, name, now)
         if call_id == call.info.call_id and call._place is not Place.GONE:
             # Where it is by its own id, also if the answer that would have told was lost.
             self._routes.add(call, text_of(frame.get("channel")), text_of(frame.get("uid")))
@@ -325,28 +343,28 @@ class CallTable(Generic[C]):
             return None  # the copy of an older call's hangup
         return call
 
-    def _step(self, call: C, frame: Frame, name: str, now: float) -> Event | None:
+    def step(self, call: C, frame: Frame, name: str, now: float) -> Event | None:
         """Move *call* by one event; None if it is late or a copy."""
         new = advance(call, frame, name)
         if name == "call_incoming" and new is not None and not call._accepted:
             call._held_until = now + INCOMING_SECONDS
             self._set_place(call, Place.LIVE, call._held_until)
-        its_own = text_of(frame.get("callid")) == call.info.call_id
-        its_own = its_own or (new is not None and self._routes.is_alone(call))
-        if its_own and call._place is Place.LIVE and call._deadline is not None:
-            # Whatever is surely its own shows that the CM knows it; an answer ends its being held.
-            if call._leg in UP or name == "dtmf_received":
-                call._held_until = None
-            self._set_place(call, Place.LIVE, call._held_until)
-            if call.info.stale:
-                self._change(call, stale=False)
+        if call._deadline is not None and call._place is Place.LIVE:
+            its_own = text_of(frame.get("callid")) == call.info.call_id
+            if its_own or (new is not None and self._routes.is_alone(call)):
+                # So the CM knows the call; an answer ends its being held.
+                if call._leg in UP or name == "dtmf_received":
+                    call._held_until = None
+                self._set_place(call, Place.LIVE, call._held_until)
+                if call.info.stale:
+                    self._change(call, stale=False)
         if new is None:
             return None
         if name == "call_hangup":
             self._change(call, **new)
             self._routes.remember_last_words(call, frame)
             self._forget(call, now)
-        elif any(getattr(call.info, field) != value for field, value in new.items()):
+        elif new and any(getattr(call.info, field) != value for field, value in new.items()):
             self._change(call, **new)
             self._routes.add(call)
         timestamp = number_of(frame.get("timestamp"))

@@ -6,10 +6,13 @@ the ``*_of`` readers take either and never raise.
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import json
+import os
 import re
 from collections import OrderedDict
-from typing import Any, Iterable, Mapping, NoReturn
+from typing import Any, Callable, Iterable, Mapping, NoReturn
 
 from telephony.errors import ProtocolError
 
@@ -22,6 +25,9 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 ID_MOST = 1024
 #: … and the SIP headers of a call have, together.
 HEADERS_MOST = 1 << 15
+
+#: A number is smaller than this, whatever its sign.
+_NUMBER_MOST = 10**18
 
 MASK = "***"
 #: A frame is logged up to so many characters.
@@ -45,8 +51,36 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-_decode = json.JSONDecoder(parse_constant=_no_constant).decode
+_decoder = json.JSONDecoder(parse_constant=_no_constant)
+_scan: Callable[[str, int], tuple[Any, int]] = getattr(_decoder, "scan_once")  # in C
 _encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def _standard(text: str) -> Any:
+    """What the decoder's ``decode`` does, in two thirds of its time where no blanks are around."""
+    try:
+        value, end = _scan(text, 0)
+    except StopIteration:  # no value begins here
+        end = -1
+    return value if end == len(text) else _decoder.decode(text)
+
+
+def _loads_by(fast: Callable[[str], Any]) -> Callable[[str], Any]:
+    """*fast*, and for what it refuses (half a surrogate pair is JSON) the standard library."""
+
+    def loads(text: str) -> Any:
+        try:
+            return fast(text)
+        except ValueError:
+            return _standard(text)
+
+    return loads
+
+
+_loads: Callable[[str], Any] = _standard
+if os.environ.get("TELEPHONY_JSON") != "stdlib":
+    with contextlib.suppress(ImportError):  # the extra "speed"
+        _loads = _loads_by(importlib.import_module("orjson").loads)
 
 
 def encode(frame: Mapping[str, Any]) -> str:
@@ -62,7 +96,7 @@ def decode(message: str | bytes) -> Frame:
     if isinstance(message, bytes):
         raise ProtocolError(f"the CM sent {len(message)} bytes that are not UTF-8 text")
     try:
-        frame = _decode(message)
+        frame = _loads(message)
     except (ValueError, RecursionError) as error:
         # Of the error's words only what kind it is: they can quote what was sent.
         kind = getattr(error, "msg", None) or type(error).__name__
@@ -90,6 +124,8 @@ def text_of(value: object) -> str:
 
 def number_of(value: object) -> float | int | None:
     """A wire value as a number, from a number or from its text; else None."""
+    if type(value) is int and -_NUMBER_MOST < value < _NUMBER_MOST:  # as nearly every one is
+        return value
     if isinstance(value, bool):
         return None
     if isinstance(value, str):
@@ -100,7 +136,7 @@ def number_of(value: object) -> float | int | None:
                 value = float(value)
             except ValueError:
                 return None
-    if isinstance(value, (int, float)) and abs(value) < 1e18:  # also False for NaN
+    if isinstance(value, (int, float)) and abs(value) < _NUMBER_MOST:  # also False for NaN
         return value
     return None
 

@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from datetime import datetime, timezone
-from typing import Callable, Generic, TypeVar
+from typing import Callable, Generic, Sequence, TypeVar
 
 from telephony.errors import (
     ClientClosedError,
@@ -63,7 +63,7 @@ class Connection(Generic[C]):
         self,
         session: Session[C],
         options: ConnectionOptions,
-        emit: Callable[[Event], None],
+        emit: Callable[[Sequence[Event]], None],
         hooks: Hooks | None = None,
     ) -> None:
         self._link: Link[C] = Link(session, options, emit, hooks)

@@ -12,7 +12,7 @@ import logging
 import os
 import threading
 from collections import deque
-from typing import Callable, Hashable
+from typing import Callable, Hashable, Iterable
 
 from telephony.runtime.deadline import Deadline
 
@@ -32,13 +32,16 @@ class Dispatcher:
         self.lock = threading.Lock()  # guards everything below; never held while a job runs
         self._work = threading.Condition(self.lock)
         self._quiet = threading.Condition(self.lock)
-        self._lanes: dict[Hashable, deque[Job]] = {}  # a lane is here while it waits or runs
-        self._ready: deque[Hashable] = deque()  # lanes with work and no worker
+        # A lane is here while a job of it is ready or runs; the deque is made for a second one.
+        self._lanes: dict[Hashable, deque[Job] | None] = {}
+        self._ready: deque[tuple[Hashable, Job]] = deque()  # the next job of each lane
         self._threads: set[threading.Thread] = set()
         self._idle = 0
+        self._waking = False  # a worker was woken or started, and has not looked yet
         self._queued = 0
         self._running = 0
-        self._draining = 0  # jobs that wait in drain()
+        self._drains = 0  # threads that wait in drain() …
+        self._draining = 0  # … and those of them that are jobs
         self._numbers = 0
         self._stopped = False
         self._pid = os.getpid()
@@ -50,17 +53,37 @@ class Dispatcher:
 
     def submit(self, lane: Hashable, job: Job) -> None:
         """Run *job* after all that was submitted to *lane* before. Never blocks for long."""
+        self.submit_all(((lane, job),))
+
+    def submit_all(self, jobs: Iterable[tuple[Hashable, Job]]) -> None:
+        """As ``submit`` for each; the lock is taken once for all."""
+        lanes, ready = self._lanes, self._ready
         with self.lock:
-            self._queued += 1
-            jobs = self._lanes.get(lane)
-            if jobs is not None:
-                jobs.append(job)
-                return
-            self._lanes[lane] = deque((job,))
-            self._ready.append(lane)
-            if self._idle >= len(self._ready):
+            for lane, job in jobs:
+                self._queued += 1
+                if lane not in lanes:
+                    lanes[lane] = None
+                    ready.append((lane, job))
+                    continue
+                waiting = lanes[lane]
+                if waiting is None:
+                    lanes[lane] = deque((job,))
+                else:
+                    waiting.append(job)
+            self._wake_one()
+
+    def _wake_one(self) -> None:
+        """Have one more worker look, if there is work. Wants the lock.
+
+        One at a time: who is woken wakes the next if there is more, so that none is woken (or
+        started) for work that is done by then.
+        """
+        if self._ready and not self._waking:
+            if self._idle:
+                self._waking = True
                 self._work.notify()
             elif len(self._threads) < self._most:
+                self._waking = True
                 self._start_worker()
 
     def stop(self) -> None:
@@ -77,6 +100,7 @@ class Dispatcher:
         deadline = Deadline(timeout)
         with self.lock:
             own = threading.current_thread() in self._threads
+            self._drains += 1
             self._draining += own
             try:
                 self._quiet.notify_all()  # to others in here this job is one less to wait for
@@ -87,6 +111,7 @@ class Dispatcher:
                         return False
                 return True
             finally:
+                self._drains -= 1
                 self._draining -= own
 
     def join(self, timeout: float) -> None:
@@ -108,6 +133,7 @@ class Dispatcher:
             thread.start()
         except RuntimeError:  # no more threads to be had: those there are must do
             self._threads.discard(thread)
+            self._waking = False
             ending = not threading.main_thread().is_alive()  # in exit handlers Python has none
             level = logging.DEBUG if ending else logging.ERROR
             log.log(
@@ -117,9 +143,10 @@ class Dispatcher:
     def _run(self) -> None:
         me = threading.current_thread()
         self.lock.acquire()
+        self._waking = False
         while self._wait_for_work():
-            lane = self._ready.popleft()
-            job = self._lanes[lane].popleft()
+            lane, job = self._ready.popleft()
+            self._wake_one()
             self._queued -= 1
             self._running += 1
             self.lock.release()
@@ -135,11 +162,13 @@ class Dispatcher:
                 return
             self.lock.acquire()
             self._running -= 1
-            if self._lanes[lane]:
-                self._ready.append(lane)
+            waiting = self._lanes[lane]
+            if waiting:
+                self._ready.append((lane, waiting.popleft()))
             else:
                 del self._lanes[lane]
-            self._quiet.notify_all()
+            if self._drains:
+                self._quiet.notify_all()
         self._threads.discard(me)
         self.lock.release()
 
@@ -153,6 +182,7 @@ class Dispatcher:
                 signalled = self._work.wait(IDLE_SECONDS)
             finally:
                 self._idle -= 1
+                self._waking = False
             if not signalled and not self._ready:
                 return False
         return True

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import threading
 from collections import deque
-from typing import Callable, Generic, TypeVar
+from typing import Callable, Generic, Sequence, TypeVar
 from urllib.parse import urlsplit
 
 import attrs
@@ -16,7 +16,7 @@ from telephony.hooks import Hooks
 from telephony.protocol import wire
 from telephony.protocol.calls import TrackedCall
 from telephony.protocol.events import CallOrphaned, Event
-from telephony.protocol.session import Answer, Outcome, Say, Session, Tell
+from telephony.protocol.session import Answer, Outcome, Say, Session
 from telephony.protocol.states import ConnectionState
 from telephony.runtime.backoff import Backoff
 from telephony.runtime.pending import Pending
@@ -55,7 +55,7 @@ class Link(Generic[C]):
         self,
         session: Session[C],
         options: ConnectionOptions,
-        emit: Callable[[Event], None],
+        emit: Callable[[Sequence[Event]], None],
         hooks: Hooks | None,
     ) -> None:
         self.session = session
@@ -96,24 +96,32 @@ class Link(Generic[C]):
     # --- what follows from the session's decisions -----------------------------------------
 
     def carry_out(self, outcomes: list[Outcome]) -> None:
-        """Do what the session decided, now that its lock is free."""
+        """Do what the session decided, in that order, now that its lock is free."""
+        events: list[Event] = []  # handed on together: that is cheaper than one by one
         for outcome in outcomes:
-            if isinstance(outcome, Tell):
-                self.tell(outcome.event)
-            elif isinstance(outcome, Answer):
+            if isinstance(outcome, Event):
+                events.append(outcome)
+                continue
+            if events:
+                self.tell(*events)
+                events = []
+            if isinstance(outcome, Answer):
                 self.pending.fill(outcome.request_id, outcome.response, outcome.error)
             elif isinstance(outcome, Say):
                 self._post(outcome.text)
+        if events:
+            self.tell(*events)
         self.log_changes()
 
-    def tell(self, event: Event) -> None:
-        """Hand an event on; what goes wrong there must not end the reader."""
-        if isinstance(event, CallOrphaned):
-            log.warning("call %s turned up after its dial gave up", event.call.info.call_id)
+    def tell(self, *events: Event) -> None:
+        """Hand events on; what goes wrong there must not end the reader."""
+        for event in events:
+            if isinstance(event, CallOrphaned):
+                log.warning("call %s turned up after its dial gave up", event.call.info.call_id)
         try:
-            self._emit(event)
+            self._emit(events)
         except Exception:
-            log.exception("the event %s could not be handed on", event.name)
+            log.exception("%d events could not be handed on", len(events))
 
     def _post(self, text: str) -> None:
         transport = self.transport

@@ -24,6 +24,8 @@ from telephony.runtime.transport import ConnectionDown, Transport
 
 log = logging.getLogger("telephony")
 
+#: So many messages are taken in with the lock held, and told, before the next of them.
+TAKEN_MOST = 64
 #: How often at the least the session is told the time.
 TICK_SECONDS = 1.0
 
@@ -124,11 +126,16 @@ class Reader(Generic[C]):
             while True:
                 messages = iter(transport.receive(deadline.remaining()))
                 for message in messages:
-                    for outcome in self._take(message, transport):
-                        if isinstance(outcome, Refused):
-                            raise outcome.error
-                        if isinstance(outcome, Registered):
-                            return messages
+                    outcomes = self._receive([message], transport)
+                    refused = [one for one in outcomes if isinstance(one, Refused)]
+                    registered = [one for one in outcomes if isinstance(one, Registered)]
+                    for outcome in registered:
+                        self._registered(outcome.session_id)
+                    self._link.carry_out(outcomes)
+                    if refused:
+                        raise refused[0].error
+                    if registered:
+                        return messages
                 if deadline.expired:
                     raise ConnectError(
                         f"{host} did not finish the registration in time", phase="register"
@@ -145,12 +152,10 @@ class Reader(Generic[C]):
         next_ping = now + interval
         next_tick = now + TICK_SECONDS
         try:
-            for message in backlog:
-                self._take(message, transport)
+            self._take_all(list(backlog), transport)
             while True:
                 due = min(next_ping, next_tick, transport.last_seen + timeout)
-                for message in transport.receive(max(0.0, due - time.monotonic())):
-                    self._take(message, transport)
+                self._take_all(transport.receive(max(0.0, due - now)), transport)
                 now = time.monotonic()
                 if now - transport.last_seen >= timeout:
                     return f"nothing came from the CM for {timeout:g} s"
@@ -167,25 +172,33 @@ class Reader(Generic[C]):
                 self._link.carry_out(outcomes)
             return str(down)
 
-    def _take(self, message: str | bytes, transport: Transport) -> list[Outcome]:
-        """One message, and all that follows from it."""
+    def _take_all(self, messages: list[str | bytes], transport: Transport) -> None:
+        """Messages, and all that follows from them; some at a time, so that callers get a turn."""
+        for start in range(0, len(messages), TAKEN_MOST):
+            outcomes = self._receive(messages[start:start + TAKEN_MOST], transport)
+            self._link.carry_out(outcomes)
+
+    def _receive(self, messages: list[str | bytes], transport: Transport) -> list[Outcome]:
+        """What follows from these messages."""
         link = self._link
-        link.log_frame("<-", message)
-        try:
-            with link.lock:
-                if transport is not link.transport:  # of an attempt that was given up
-                    return []
-                outcomes = link.session.receive(message, time.monotonic())
-        except Exception as error:  # whatever the CM sends, the reader lives on
-            log.exception("a message of the CM could not be taken in")
-            with link.lock:
-                outcomes = link.session.unreadable(
-                    ProtocolError(f"a message could not be taken in: {type(error).__name__}")
-                )
-        for outcome in outcomes:
-            if isinstance(outcome, Registered):  # comes first, if at all
-                self._registered(outcome.session_id)
-        link.carry_out(outcomes)
+        if log.isEnabledFor(logging.DEBUG):
+            for message in messages:
+                link.log_frame("<-", message)
+        outcomes: list[Outcome] = []
+        failures: list[Exception] = []
+        with link.lock:
+            if transport is not link.transport:  # of an attempt that was given up
+                return []
+            session, now = link.session, time.monotonic()
+            for message in messages:
+                try:
+                    outcomes += session.receive(message, now)
+                except Exception as error:  # whatever the CM sends, the reader lives on
+                    failures.append(error)
+                    what = f"a message could not be taken in: {type(error).__name__}"
+                    outcomes += session.unreadable(ProtocolError(what))
+        for failure in failures:
+            log.error("a message of the CM could not be taken in", exc_info=failure)
         return outcomes
 
     def _registered(self, session_id: str) -> None:

@@ -13,13 +13,14 @@ from typing import Any, NoReturn
 from telephony import CallRinging, CallState, ErrorOccurred, ProtocolError
 from telephony.protocol.calls import Place, TrackedCall
 from telephony.protocol.commands import Bridge, OtherCommand, SendDtmf
-from telephony.protocol.session import Answer, Outcome, Refused, Request, Say, Tell
+from telephony.protocol.events import Event
+from telephony.protocol.session import Answer, Outcome, Refused, Registered, Request, Say
 from tests.fuzz.mutations import Maker
 from tests.unit.protocol.conversation import AUTH_TOKEN, Conversation
 
 MESSAGES = 50
 TOKEN = "rtc-token-that-is-secret"
-OUTCOMES = ("Say", "Tell", "Answer", "Registered", "Refused")
+OUTCOMES = (Say, Event, Answer, Registered, Refused)
 #: Beyond this a text may be refused for its length alone.
 SHORT = 1000
 
@@ -89,9 +90,7 @@ class Talk:
         outcomes = self.cm.says(message)
         told = [
             outcome for outcome in outcomes
-            if isinstance(outcome, Tell)
-            and isinstance(outcome.event, ErrorOccurred)
-            and isinstance(outcome.event.error, ProtocolError)
+            if isinstance(outcome, ErrorOccurred) and isinstance(outcome.error, ProtocolError)
         ]
         assert len(told) == self.session.protocol_errors - counted, "counted is not told"
         assert len(told) <= 1
@@ -104,7 +103,7 @@ class Talk:
 
     def _look(self, outcomes: list[Outcome]) -> None:
         for outcome in outcomes:
-            assert type(outcome).__name__ in OUTCOMES
+            assert isinstance(outcome, OUTCOMES)
             shown = repr(outcome)
             assert TOKEN not in shown and AUTH_TOKEN not in shown, "a secret is shown"
             if isinstance(outcome, Answer):
@@ -113,8 +112,8 @@ class Talk:
                 del self._open[outcome.request_id]
             elif isinstance(outcome, Say):
                 assert json.loads(outcome.text)["action"]
-            elif isinstance(outcome, Tell):
-                call = getattr(outcome.event, "call", None)
+            elif isinstance(outcome, Event):
+                call = getattr(outcome, "call", None)
                 if call is not None and call.info.state is CallState.HANGUP:
                     self._ended.add(call)
         for request in self._open.values():

@@ -16,7 +16,6 @@ from telephony.protocol.session import (
     Request,
     Say,
     Session,
-    Tell,
 )
 
 AUTH_TOKEN = "Basic c2VjcmV0LXRva2Vu"
@@ -124,8 +123,8 @@ class Conversation:
 
 def told(outcomes: list[Outcome]) -> list[Event]:
     """The events among *outcomes*; anything else but a word of ours is a mistake."""
-    assert all(isinstance(outcome, (Tell, Say)) for outcome in outcomes), outcomes
-    return [outcome.event for outcome in outcomes if isinstance(outcome, Tell)]
+    assert all(isinstance(outcome, (Event, Say)) for outcome in outcomes), outcomes
+    return [outcome for outcome in outcomes if isinstance(outcome, Event)]
 
 
 def said(outcomes: list[Outcome]) -> list[dict[str, Any]]:

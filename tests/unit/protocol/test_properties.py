@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from telephony import CallHangup, CallState
+from telephony import CallHangup, CallState, Event
 from telephony.protocol.calls import Place, TrackedCall
 from telephony.protocol.commands import (
     Accept,
@@ -20,7 +20,7 @@ from telephony.protocol.commands import (
     SendDtmf,
     Subscribe,
 )
-from telephony.protocol.session import Answer, Outcome, Tell
+from telephony.protocol.session import Answer, Outcome
 from telephony.protocol.states import TRANSITIONS
 from tests.unit.protocol.conversation import Conversation
 
@@ -79,7 +79,7 @@ class Watched(Conversation):
 
     def watch(self, outcomes: list[Outcome]) -> None:
         for outcome in outcomes:
-            event = outcome.event if isinstance(outcome, Tell) else None
+            event = outcome if isinstance(outcome, Event) else None
             call = getattr(event, "call", None)
             if isinstance(event, CallHangup):
                 assert CallState.HANGUP is call.info.state

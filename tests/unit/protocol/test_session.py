@@ -527,8 +527,8 @@ def test_an_event_with_an_unsound_id(conversation, key, value):
     """What could not be sent back in a command is counted and told, and makes no call."""
     frame = {"event": "call_ringing", "callid": "id-1", "channel": "room", "uid": "1", key: value}
     (outcome,) = conversation.says(frame)
-    assert isinstance(outcome.event.error, ProtocolError)
-    assert key in str(outcome.event.error)
+    assert isinstance(outcome.error, ProtocolError)
+    assert key in str(outcome.error)
     assert 1 == conversation.session.protocol_errors
     assert [] == conversation.calls
 

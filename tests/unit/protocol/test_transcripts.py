@@ -11,7 +11,8 @@ import pytest
 
 from telephony.protocol import commands
 from telephony.protocol.calls import TrackedCall
-from telephony.protocol.session import Answer, Outcome, Refused, Registered, Say, Session, Tell
+from telephony.protocol.events import Event
+from telephony.protocol.session import Answer, Outcome, Refused, Registered, Say, Session
 
 FOLDER = Path(__file__).parents[2] / "transcripts"
 FILES = sorted(FOLDER.glob("*.json"))
@@ -102,7 +103,7 @@ class Replay:
         assert ([step["refused"]] if "refused" in step else []) == refused
         answers = {o.request_id: o for o in outcomes if isinstance(o, Answer)}
         self.check_answers(step.get("answers", {}), answers)
-        events = [o.event for o in outcomes if isinstance(o, Tell)]
+        events = [o for o in outcomes if isinstance(o, Event)]
         self.check_events(step.get("events", []), events)
         for name, fields in step.get("calls", {}).items():
             info = self.calls[name].info
