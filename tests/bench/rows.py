@@ -108,6 +108,12 @@ def _counts(full: int, quick: int, tiny: int, **common: Any) -> dict[str, Option
     return sizes({"count": full}, {"count": quick}, {"count": tiny}, **common)
 
 
+def _of_calls(full: int, quick: int, **common: Any) -> dict[str, Options]:
+    """So many events of 100 calls, in a tiny run 100 of 10."""
+    tiny = {"count": 100, "calls": 10}
+    return sizes({"count": full, "calls": 100}, {"count": quick, "calls": 100}, tiny, **common)
+
+
 def _commands(callers: int, least: float, go: str) -> Row:
     text = f"commands/s, {callers} caller{'s' if callers > 1 else ''}"
     return Row(
@@ -125,7 +131,7 @@ def _events(name: str, text: str, peers: str, least: float | None, go: str, **op
         "events",
         of("ours", *peers.split()),
         (Line(text, "rate", "/s", least=least, against="bare", go=go), *options.pop("lines", ())),
-        _counts(100_000, 20_000, 200, calls=100),
+        _of_calls(100_000, 20_000),
         **options,
     )
 
@@ -136,7 +142,7 @@ def _slow(name: str, each: int, lines: tuple[Line, ...]) -> Row:
         "slow_callbacks",
         of("ours", "naive"),
         lines,
-        sizes({"calls": 1000}, {"calls": 1000}, {"calls": 50}, each=each, pause=0.005, workers=32),
+        sizes({"calls": 1000}, {"calls": 1000}, {"calls": 20}, each=each, pause=0.005, workers=32),
     )
 
 
@@ -161,7 +167,7 @@ ROWS = (
                  against="naive", go="0.17 × naive"),
             Line("the same, p99", "p99", "s", most=0.08, against="naive", go="0.08 × naive"),
         ),
-        _counts(30_000, 10_000, 200, rate=10_000, calls=100),
+        _of_calls(30_000, 10_000, rate=10_000),
     ),
     _commands(1, 1.8, "1.8"),
     _commands(8, 3.6, "7"),
@@ -188,7 +194,7 @@ ROWS = (
                  most=2.2 / 10.8, against="naive", go="1.8 s (0.17 × naive)"),
             Line("the same in seconds", "cpu", "s", most=2.2, go="1.8 s"),
         ),
-        _counts(100_000, 10_000, 200, rate=5_000, calls=100),
+        _of_calls(100_000, 10_000, rate=5_000),
         pinned=True,
     ),
     _slow("slow-callbacks", 1, (
@@ -215,14 +221,14 @@ ROWS = (
         "memory",
         of("ours"),
         (Line("heap of a tracked call, of 10,000", "heap", "B", most=600, go="300 B"),),
-        sizes({"calls": 10_000}, {"calls": 10_000}, {"calls": 100}),
+        sizes({"calls": 10_000}, {"calls": 10_000}, {"calls": 20}),
     ),
     Row(
         "resident",
         "resident",
         of("ours"),
         (Line("the same, by the resident set", "resident", "B"),),
-        sizes({"calls": 10_000}, {"calls": 10_000}, {"calls": 100}),
+        sizes({"calls": 10_000}, {"calls": 10_000}, {"calls": 20}),
     ),
     Row(
         "idle",
@@ -265,11 +271,7 @@ ROWS = (
         ),
         (Line("CPU for 100,000 events of 10,000 calls ÷ of 10", "cpu", "s", most=1.10,
               against="10 calls", of="10,000 calls"),),
-        {
-            "full": {"count": 100_000},
-            "quick": {"count": 40_000},
-            "tiny": {"count": 200},
-        },
+        _counts(100_000, 40_000, 100),
         pinned=True,
     ),
 )  # fmt: skip

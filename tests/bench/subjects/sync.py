@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import ssl
 from typing import Any
@@ -15,13 +16,14 @@ class Sync(Subject):
     def connect(self) -> None:
         authority = self.place.authority
         context = ssl.create_default_context(cafile=authority) if authority else None
-        self._ws = connect(self.place.url, ssl=context)
+        self._stack = contextlib.ExitStack()
+        self._ws = self._stack.enter_context(connect(self.place.url, ssl=context))
         json.loads(self._ws.recv())
         self._ws.send(json.dumps(self._registration()))
         json.loads(self._ws.recv())
 
     def close(self) -> None:
-        self._ws.close()
+        self._stack.close()
 
     def ask(self, action: str, **fields: Any) -> dict[str, Any]:
         self._ws.send(json.dumps(self._command(action, fields)))
