@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=ABOUT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--runs", type=int, help="of each (7; with --quick 2)")
+    parser.add_argument("--runs", type=int, help="of each (7; with --quick 1)")
     parser.add_argument("--quick", action="store_true", help="about a minute; less to be trusted")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="rows whose name begins so")
     parser.add_argument("--json", metavar="FILE", help="write every figure there too")
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--tiny", action="store_true", help=argparse.SUPPRESS)  # does it work?
     args = parser.parse_args(argv)
     size = "tiny" if args.tiny else "quick" if args.quick else "full"
-    runs = args.runs or {"tiny": 1, "quick": 2, "full": 7}[size]
+    runs = args.runs or {"tiny": 1, "quick": 1, "full": 7}[size]
     if args.scaling:
         args.scaling.mkdir(parents=True, exist_ok=True)
         return reported(draw(args.scaling, size, runs))

@@ -1,17 +1,16 @@
 """What is measured: one function each, which takes a maker of subjects and returns figures.
 
-They check what can be checked without measuring it, and raise ``Wrong``.
+They check what can be checked without measuring it, and raise ``Wrong``. What but one of them
+imports it imports itself: an idle client is measured here too, and all modules are its load.
 """
 
 from __future__ import annotations
 
 import gc
 import os
-import subprocess
 import sys
 import threading
 import time
-import tracemalloc
 from typing import Any, Callable, Sequence
 
 from tests.bench.subjects.base import STUCK_SECONDS, Stopwatch, Subject, Wrong
@@ -66,14 +65,15 @@ def round_trip_under_load(make: Make, count: int, rate: int, calls: int) -> Figu
         subject.track(calls + 1)
         subject.ask("prepare", count=count, calls=calls, bunch=1)
         ear = subject.hear(count)
-        subject.ask("pace", rate=rate, burst=max(1, rate // 1000))
-        while not ear.done.is_set():
-            began = time.perf_counter()
-            subject.press(calls)
-            times.append(time.perf_counter() - began)
+        with Stopwatch() as watch:
+            subject.ask("pace", rate=rate, burst=max(1, rate // 1000))
+            while not ear.done.is_set():
+                began = time.perf_counter()
+                subject.press(calls)
+                times.append(time.perf_counter() - began)
         subject.deaf()
         ear.check(subject.ordered)
-    return {"p50": p50(times), "p99": part(times, 0.99)}
+    return {"p50": p50(times), "p99": part(times, 0.99), "heard": count / watch.seconds}
 
 
 def commands(make: Make, count: int, callers: int) -> Figures:
@@ -172,6 +172,8 @@ def slow_callbacks(make: Make, calls: int, each: int, pause: float, workers: int
 
 def memory(make: Make, calls: int) -> Figures:
     """Bytes of heap for a call that is tracked."""
+    import tracemalloc
+
     with connected(make) as subject:
         subject.ask("raise", calls=0)  # what the first command makes is no call's
         gc.collect()
@@ -230,7 +232,10 @@ def connect(make: Make, count: int) -> Figures:
 
 def importing(make: Make, count: int, what: str) -> Figures:
     """An import in a fresh interpreter, by itself and with the interpreter's start and end."""
-    inside, outside = [], []
+    import subprocess
+
+    inside: list[float] = []
+    outside: list[float] = []
     for _ in range(count):
         with Stopwatch() as watch:
             done = subprocess.run(

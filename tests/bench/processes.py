@@ -14,6 +14,8 @@ from typing import Any, Mapping
 from tests.bench.subjects.base import Place
 
 ROOT = Path(__file__).parents[2]
+#: What every worker loads.
+COMPILED = "import tests.bench.worker, tests.bench.subjects.ours, tests.bench.subjects.naive"
 #: A worker that takes so long is given up, and has failed.
 WORKER_SECONDS = 300.0
 #: A server that does not end by itself so soon is killed.
@@ -44,6 +46,7 @@ class Servers:
         self._stack = contextlib.ExitStack()
         self._places: dict[tuple[bool, int | None], Place] = {}
         self._files: tuple[str, str] | None = None
+        self._bytecode: dict[str, str] | None = None
 
     def __enter__(self) -> Servers:
         return self
@@ -88,6 +91,21 @@ class Servers:
             process.wait(GOODBYE_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
+
+    def bytecode(self) -> Mapping[str, str]:
+        """Variables by which workers load what others have compiled, as where it is installed.
+
+        Without them the import would be measured with the compiler, and what that left on the
+        heap with what is idle. It is kept where it is nobody's but the bench's.
+        """
+        if self._bytecode is None:
+            folder = self._stack.enter_context(tempfile.TemporaryDirectory())
+            self._bytecode = {"PYTHONPYCACHEPREFIX": folder, "PYTHONDONTWRITEBYTECODE": ""}
+            subprocess.run(
+                [sys.executable, "-c", COMPILED],
+                cwd=ROOT, env=environment(self._bytecode), check=True,
+            )  # fmt: skip
+        return self._bytecode
 
     def _certificates(self) -> tuple[str, str]:
         """The files of the authority that clients trust, and of a server's certificate and key."""

@@ -12,7 +12,7 @@ from tests.bench.frames import APP_ID, call_id, place_of
 from tests.bench.subjects.base import STUCK_SECONDS, Ear, Listener, Place, Wrong
 
 #: So many calls are dialled one by one; of more the server tells us, which is faster.
-DIALLED_MOST = 1000
+DIALLED_MOST = 2000
 
 
 class Ours(Listener):
