@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from functools import partial
 from typing import Any, Callable, ContextManager, Iterable
@@ -12,7 +11,8 @@ from telephony.call import Call
 from telephony.handlers import Callback, Handlers
 from telephony.hooks import Hooks
 from telephony.protocol.events import CallIncoming, ErrorOccurred, Event
-from telephony.runtime.dispatcher import Dispatcher
+from telephony.runtime import forks
+from telephony.runtime.dispatcher import Dispatcher, Job
 
 log = logging.getLogger("telephony")
 
@@ -41,14 +41,14 @@ class Callbacks:
         self._context = context
         self._decline = decline
         self._hooks = hooks
-        self._pid = os.getpid()
+        self._pid = forks.pid
         self.dropped = 0
 
     def emit(self, events: Iterable[Event]) -> None:
         """Hand each event to its lane; runs on the reader's thread and never blocks."""
         hooks = self._hooks
         room = QUEUED_MOST - self.dispatcher.queued
-        jobs: list[tuple[Call | None, Callable[[], object]]] = []
+        jobs: list[tuple[Call | None, Job]] = []
         for event in events:
             if hooks is not None:
                 hooks.event_received(event.name)
@@ -56,7 +56,7 @@ class Callbacks:
             if wanting and len(jobs) >= room:
                 self._drop(event)
                 wanting = ()
-            job: Callable[[], object]
+            job: Job
             if isinstance(event, CallIncoming):
                 if not wanting:
                     self._decline(event.call)
@@ -66,7 +66,9 @@ class Callbacks:
                 job = partial(self._tell, event, wanting)
             else:
                 continue
-            jobs.append((getattr(event, "call", None), self._timed(job, len(jobs))))
+            if hooks is not None:
+                job = self._timed(hooks, job, len(jobs))
+            jobs.append((getattr(event, "call", None), job))
         if jobs:
             self.dispatcher.submit_all(jobs)
 
@@ -80,12 +82,9 @@ class Callbacks:
             )
         self.dropped += 1
 
-    def _timed(self, job: Callable[[], object], before: int) -> Callable[[], object]:
+    def _timed(self, hooks: Hooks, job: Job, before: int) -> Job:
         """*job*, of which the hooks are told; so many are about to be queued *before* it."""
-        hooks, dispatcher = self._hooks, self.dispatcher
-        if hooks is None:
-            return job
-        queued_at = time.monotonic()
+        dispatcher, queued_at = self.dispatcher, time.monotonic()
 
         def timed() -> None:
             hooks.callback_started(dispatcher.queued, time.monotonic() - queued_at)
@@ -121,4 +120,4 @@ class Callbacks:
 
     def _forked(self) -> bool:
         """Whether the callback forked and this is the child; all else happens in the parent."""
-        return os.getpid() != self._pid
+        return forks.pid != self._pid

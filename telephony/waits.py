@@ -221,16 +221,18 @@ class AwaitedCall(TrackedCall):
 
     def _changed(self, info: CallInfo) -> None:
         self.info = info
-        for waiter in tuple(self._waiters):
-            waiter.infos.append(info)
-            waiter.woken.set()
+        if self._waiters:
+            for waiter in tuple(self._waiters):
+                waiter.infos.append(info)
+                waiter.woken.set()
 
     def _heard(self, digits: str) -> None:
         if self._digits is None:
             self._digits = deque(maxlen=DIGITS_MOST)
         self._digits.extend(digits)
-        for waiter in tuple(self._waiters):
-            waiter.woken.set()
+        if self._waiters:
+            for waiter in tuple(self._waiters):
+                waiter.woken.set()
 
 
 class _Waiting:

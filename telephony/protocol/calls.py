@@ -95,6 +95,7 @@ class TrackedCall:
         "_leg",  # the state as the wire tells it, also while we are closing the call
         "_seen",  # bits of ONCE
         "_bridged_to",  # channel and uid of the last bridge start
+        "_complete",  # the snapshot has all that any event may add to it but video and SIP headers
         "_failure",  # reason, if the last bridge event was a failure
         "_routes",  # the keys under which the table finds the call
         "_deadline",  # when the table lets go of the call where it now is, or None
@@ -111,6 +112,7 @@ class TrackedCall:
         self._leg = info.state
         self._seen = 0
         self._bridged_to: tuple[str, str] | None = None
+        self._complete = False
         self._failure: str | None = None
         self._routes: tuple[tuple[str, str], ...] = ()
         self._deadline: float | None = None
@@ -149,7 +151,8 @@ class TrackedCall:
 
     def _is_echo(self, digits: str, now: float) -> bool:
         """Whether *digits* are those of ours that are to come back next."""
-        if not digits or not self._echoes.startswith(digits) or now > self._echoes_until:
+        echoes = self._echoes
+        if not echoes or not digits or not echoes.startswith(digits) or now > self._echoes_until:
             return False
         self._echoes = self._echoes[len(digits):]
         self._echoes_until = now + ECHO_SECONDS
@@ -168,21 +171,25 @@ def advance(call: TrackedCall, frame: Frame, name: str) -> dict[str, Any] | None
     """
     moves = TRANSITIONS.get(name)
     if moves is None:
-        return _common(call.info, frame)
-    after = moves.get(call._leg)
+        return _common(call, frame)
+    info, leg = call.info, call._leg
+    after = moves.get(leg)
     if after is None or (call._place is Place.CLOSING and name not in WINDING_DOWN):
         return None
-    bit = ONCE.get(name, 0)
-    if call._seen & bit:
-        return None
-    call._seen |= bit
+    if name in ONCE:
+        if call._seen & ONCE[name]:
+            return None
+        call._seen |= ONCE[name]
 
-    info = call.info
-    new = _common(info, frame)
+    new = _common(call, frame)
+    if name == "dtmf_received":
+        if info.answered_at is None and leg in UP:
+            new["answered_at"] = moment_of(frame)
+        return new
     if name == "agora_bridge_start":
         channel = text_of(frame.get("channel")) or info.channel
         uid = text_of(frame.get("uid")) or info.uid
-        if call._leg is CallState.BRIDGED and call._bridged_to == (channel, uid):
+        if leg is CallState.BRIDGED and call._bridged_to == (channel, uid):
             return None
         call._bridged_to = (channel, uid)
         call._failure = None
@@ -191,7 +198,7 @@ def advance(call: TrackedCall, frame: Frame, name: str) -> dict[str, Any] | None
         call._failure = None
     elif name == "agora_bridge_failed":
         reason = words_of(frame.get("reason"))
-        if call._leg is CallState.UNBRIDGED and call._failure == reason:
+        if leg is CallState.UNBRIDGED and call._failure == reason:
             return None
         call._failure = reason
 
@@ -212,27 +219,24 @@ def advance(call: TrackedCall, frame: Frame, name: str) -> dict[str, Any] | None
     return new
 
 
-def _common(info: CallInfo, frame: Frame) -> dict[str, Any]:
+def _common(call: TrackedCall, frame: Frame) -> dict[str, Any]:
     """What *frame* adds to a snapshot: it fills what is empty, and contradicts nothing."""
+    info = call.info
     new: dict[str, Any] = {}
-    # What an event mostly is not, is asked first: this runs for each of them.
-    if not (info.direction and info.from_ and info.to
-            and info.channel and info.uid and info.app_id):
+    if not call._complete:
         for name, wire in _IDENTITY:
             if not getattr(info, name):
                 value = words_of(frame.get(wire))
                 if value and not (name == "app_id" and value == MULTI):
                     new[name] = sys.intern(value) if name in _SHARED else value
+        if info.created_at is None:
+            new["created_at"] = moment_of(frame)
     if info.direction == "outbound" and frame.get("direction") == "outbound_sip":
         new["direction"] = "outbound_sip"  # a dial cannot know which gateway takes it
     if "video" in frame and not info.video and flag_of(frame["video"]):
         new["video"] = True
     if "sip_headers" in frame and not info._sip_headers:
         new["sip_headers"] = tuple(headers_of(frame.get("sip_headers")).items())
-    if info.created_at is None:
-        at = moment_of(frame)
-        if at is not None:
-            new["created_at"] = at
     return new
 
 
@@ -244,6 +248,14 @@ _IDENTITY = (
     ("uid", "uid"),
     ("app_id", "appid"),
 )
+
+
+def is_complete(info: CallInfo) -> bool:
+    """Whether nothing is missing that every event may add."""
+    names = (name for name, _ in _IDENTITY)
+    return info.created_at is not None and all(getattr(info, name) for name in names)
+
+
 #: Of these all calls have a few values among them: one string serves them.
 _SHARED = frozenset({"direction", "app_id"})
 

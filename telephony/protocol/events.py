@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Mapping
 
 import attrs
 
-from telephony.protocol.wire import text_of, words_of
+from telephony.protocol.wire import number_of, words_of
 
 if TYPE_CHECKING:
     from telephony.call import Call
@@ -172,26 +172,31 @@ CALL_EVENTS: Mapping[str, type[CallEvent]] = {
 }
 
 
-def call_event(
-    name: str,
-    timestamp: float | int | None,
-    raw: Mapping[str, Any],
-    call: Any,
-    info: CallInfo,
-    *,
-    echo: bool = False,
-) -> CallEvent:
+def dtmf_received(
+    raw: Mapping[str, Any], call: Any, info: CallInfo, digits: str, echo: bool
+) -> DtmfReceived:
+    """The frame *raw* of *call*, as an event."""
+    # These are by far the most. A class that is called with keywords has them put into a dict
+    # first; its __init__ has not, which saves a third.
+    event: DtmfReceived = _new(DtmfReceived)
+    event.__init__(  # type: ignore[misc]
+        name="dtmf_received",
+        timestamp=number_of(raw.get("timestamp")),
+        raw=raw,
+        call=call,
+        info=info,
+        digits=digits,
+        echo=echo,
+    )
+    return event
+
+
+_new = object.__new__
+
+
+def call_event(name: str, raw: Mapping[str, Any], call: Any, info: CallInfo) -> CallEvent:
     """The event of *call* that the frame *raw* tells of."""
-    if name == "dtmf_received":  # written out: by far the most frequent
-        return DtmfReceived(
-            name=name,
-            timestamp=timestamp,
-            raw=raw,
-            call=call,
-            info=info,
-            digits=text_of(raw.get("digits")),
-            echo=echo,
-        )
+    timestamp = number_of(raw.get("timestamp"))
     common = {"name": name, "timestamp": timestamp, "raw": raw, "call": call, "info": info}
     if name == "call_hangup":
         return CallHangup(
@@ -203,4 +208,4 @@ def call_event(
         )
     if name == "agora_bridge_failed":
         return BridgeFailed(reason=words_of(raw.get("reason")), **common)
-    return CALL_EVENTS[name](**common)
+    return CALL_EVENTS.get(name, UnknownEvent)(**common)

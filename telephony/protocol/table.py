@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Callable, Generic, TypeVar, cast
 import attrs
 
 from telephony.protocol import events
-from telephony.protocol.calls import CallInfo, Place, TrackedCall, advance
+from telephony.protocol.calls import CallInfo, Place, TrackedCall, advance, is_complete
 from telephony.protocol.events import Event
 from telephony.protocol.routes import Route, Routes
 from telephony.protocol.states import TRANSITIONS, UP, CallState
@@ -264,18 +264,19 @@ class CallTable(Generic[C]):
 
         Then none of them need be looked at further, and ``step`` is all there is to do.
         """
-        name, call_id = frame["event"], frame.get("callid")
-        call = self._by_id.get(call_id) if type(call_id) is str else None
-        if (
-            call is None
-            or call._place is not Place.LIVE
-            or frame.get("appid") != call.info.app_id
-            or (frame.get("channel"), frame.get("uid")) not in call._routes
-            or type(name) is not str
-            or name not in TRANSITIONS
-        ):
-            return None
-        return call
+        try:
+            call = self._by_id.get(frame["callid"])
+            if (
+                call is not None
+                and call._place is Place.LIVE
+                and frame["event"] in TRANSITIONS
+                and (frame["channel"], frame["uid"]) in call._routes
+                and frame["appid"] == call.info.app_id
+            ):
+                return call
+        except (KeyError, TypeError):  # something is left out, or is no text
+            pass
+        return None
 
     def apply(self, frame: Frame, now: float) -> Found[C]:
         """Take in one event frame."""
@@ -367,18 +368,13 @@ class CallTable(Generic[C]):
         elif new and any(getattr(call.info, field) != value for field, value in new.items()):
             self._change(call, **new)
             self._routes.add(call)
-        timestamp = number_of(frame.get("timestamp"))
-        if name not in TRANSITIONS:
-            return events.UnknownEvent(
-                name=name, timestamp=timestamp, raw=frame, call=cast("Call", call), info=call.info
-            )
-        echo = False
         if name == "dtmf_received":
             digits = text_of(frame.get("digits"))
             echo = call._is_echo(digits, now)
             if not echo and call._leg in UP:
                 call._heard(digits)
-        return events.call_event(name, timestamp, frame, call, call.info, echo=echo)
+            return events.dtmf_received(frame, call, call.info, digits, echo)
+        return events.call_event(name, frame, call, call.info)
 
     def _stranger(self, frame: Frame, name: str, call_id: str, route: Route | None) -> C:
         """A call that the CM knows and we did not; *route* is what stood in its id's place."""
@@ -465,6 +461,7 @@ class CallTable(Generic[C]):
         before, after = call.info, attrs.evolve(call.info, **new)
         if before.state is not after.state:
             self.moves.append(Move(after.call_id, before.state, after.state, self.why))
+        call._complete = is_complete(after)
         call._changed(after)
 
     def _set_place(self, call: C, place: Place, deadline: float | None) -> None:

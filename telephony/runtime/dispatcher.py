@@ -9,11 +9,11 @@ script, and it keeps no order.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections import deque
 from typing import Callable, Hashable, Iterable
 
+from telephony.runtime import forks
 from telephony.runtime.deadline import Deadline
 
 log = logging.getLogger("telephony")
@@ -39,12 +39,12 @@ class Dispatcher:
         self._idle = 0
         self._waking = False  # a worker was woken or started, and has not looked yet
         self._queued = 0
-        self._running = 0
+        self._running = 0  # workers that are neither idle nor about to begin
         self._drains = 0  # threads that wait in drain() …
         self._draining = 0  # … and those of them that are jobs
         self._numbers = 0
         self._stopped = False
-        self._pid = os.getpid()
+        self._pid = forks.pid
 
     @property
     def queued(self) -> int:
@@ -142,46 +142,52 @@ class Dispatcher:
 
     def _run(self) -> None:
         me = threading.current_thread()
-        self.lock.acquire()
+        ready, lanes, lock, pid = self._ready, self._lanes, self.lock, self._pid
+        lock.acquire()
         self._waking = False
-        while self._wait_for_work():
-            lane, job = self._ready.popleft()
-            self._wake_one()
+        self._running += 1
+        while ready or self._wait_for_work():
+            lane, job = ready.popleft()
+            if ready and not self._waking:
+                self._wake_one()
             self._queued -= 1
-            self._running += 1
-            self.lock.release()
+            lock.release()
             try:
                 job()
             except BaseException:
-                if os.getpid() != self._pid:
+                if forks.pid != pid:
                     raise
                 log.exception("a job failed")
-            if os.getpid() != self._pid:
+            if forks.pid != pid:
                 # The job forked, and this is the child, whose only thread this one is: the queue
                 # and its lock are the parent's. The end of the thread is the end of the child.
                 return
-            self.lock.acquire()
-            self._running -= 1
-            waiting = self._lanes[lane]
+            lock.acquire()
+            waiting = lanes[lane]
             if waiting:
-                self._ready.append((lane, waiting.popleft()))
+                ready.append((lane, waiting.popleft()))
             else:
-                del self._lanes[lane]
+                del lanes[lane]
             if self._drains:
                 self._quiet.notify_all()
+        self._running -= 1
+        self._quiet.notify_all()
         self._threads.discard(me)
-        self.lock.release()
+        lock.release()
 
     def _wait_for_work(self) -> bool:
         """True with a lane ready; false when this worker is to end."""
         while not self._ready:
             if self._stopped:
                 return False
+            self._running -= 1
             self._idle += 1
+            self._quiet.notify_all()
             try:
                 signalled = self._work.wait(IDLE_SECONDS)
             finally:
                 self._idle -= 1
+                self._running += 1
                 self._waking = False
             if not signalled and not self._ready:
                 return False

@@ -22,6 +22,9 @@ class Abandoned(Protocol):
     def abandon(self) -> None: ...
 
 
+#: Of the process, as of the last fork: asking the system for it costs a call for each callback.
+pid = os.getpid()
+
 _connections: weakref.WeakSet[Any] = weakref.WeakSet()
 _held: list[threading.RLock] = []  # between the hooks of one fork, which Python runs in a row
 
@@ -55,6 +58,8 @@ def _in_parent() -> None:
 
 
 def _in_child() -> None:
+    global pid
+    pid = os.getpid()
     _held.clear()  # logging makes its locks anew
     for connection in list(_connections):
         connection.abandon()

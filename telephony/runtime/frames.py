@@ -30,6 +30,11 @@ _CLOSE_CODES = {
 }
 PROTOCOL_ERROR, TOO_BIG = 1002, 1009
 
+#: The first half of a header, and what follows it …
+_HEAD = struct.Struct("!HH").unpack_from
+#: … which is the size, where this is a text message in one piece of 126 bytes or more.
+_WHOLE_TEXT = (0x80 | ABNF.OPCODE_TEXT) << 8 | 126
+
 
 def encode(opcode: int, payload: bytes) -> bytes:
     """One whole masked frame, as clients send them."""
@@ -93,19 +98,22 @@ class FrameReader:
                 return messages
             source = self._buffer
         position, limit = 0, len(source)
+        whole = -1 if self._opcode else _WHOLE_TEXT
         while limit - position >= 2:
-            first, size = source[position], source[position + 1]
-            start = position + 2
             # Nearly every frame is a text message in one piece of 126 bytes to 64 KiB: cut out
-            # here, with no call but the decoding, it takes half the time.
-            if size == 126 and first == 0x81 and limit - start >= 2 and not self._opcode:
-                size = source[start] << 8 | source[start + 1]
-                stop = start + 2 + size
-                if stop <= limit and size <= self._max_size:
-                    messages.append(_text(source[start + 2:stop]))
+            # here it takes a third of the time.
+            if limit - position >= 4:
+                head, size = _HEAD(source, position)
+                stop = position + 4 + size
+                if head == whole and stop <= limit and size <= self._max_size:
+                    try:
+                        messages.append(source[position + 4:stop].decode())
+                    except UnicodeDecodeError:
+                        messages.append(bytes(source[position + 4:stop]))
                     position = stop
                     continue
-                size = 126
+            first, size = source[position], source[position + 1]
+            start = position + 2
             if size >= 126:
                 extra = 2 if size == 126 else 8 if size == 127 else 0
                 if extra == 0:
@@ -127,6 +135,7 @@ class FrameReader:
                 messages.append(_text(payload))
             elif not self._take(first, payload, messages):
                 break
+            whole = -1 if self._opcode else _WHOLE_TEXT
             position = stop
         else:
             self._wanted = 2
@@ -192,8 +201,8 @@ class FrameReader:
         self.end = End(f"the server broke the WebSocket protocol: {what}", PROTOCOL_ERROR, True)
 
 
-def _text(payload: bytes | bytearray) -> str | bytes:
+def _text(payload: bytes) -> str | bytes:
     try:
         return payload.decode()
     except UnicodeDecodeError:
-        return bytes(payload)
+        return payload
