@@ -149,6 +149,17 @@ AsText = Any
 # --- the commands ------------------------------------------------------------------------
 
 
+_names: dict[type[Command], tuple[tuple[str, str], ...]] = {}
+
+
+def _wire_names(kind: type[Command]) -> tuple[tuple[str, str], ...]:
+    """The fields of a command, each with its name on the wire."""
+    if kind not in _names:
+        fields = attrs.fields(kind)
+        _names[kind] = tuple((f.name, f.metadata.get("wire", f.name)) for f in fields)
+    return _names[kind]
+
+
 @attrs.frozen(kw_only=True)
 class Command:
     """One command; subclasses are its kinds."""
@@ -158,10 +169,9 @@ class Command:
     def to_wire(self) -> dict[str, Any]:
         """The frame's fields, without ``request_id``."""
         frame: dict[str, Any] = {"action": self.action}
-        for field in attrs.fields(type(self)):
-            value = getattr(self, field.name)
+        for attribute, name in _wire_names(type(self)):
+            value = getattr(self, attribute)
             if value is not None and value is not False:
-                name = field.metadata.get("wire", field.name)
                 frame[name] = list(value) if isinstance(value, tuple) else value
         return frame
 

@@ -15,6 +15,7 @@ from telephony.protocol.wire import Frame, Secrets, flag_of, integer_of, text_of
 #: What a dial is refused with when the CM gives no reason.
 NO_GATEWAYS = "no gateways available"
 
+_DONE = {"success": True}
 _NOT_FOUND = re.compile(r"\bnot (found|active)\b", re.IGNORECASE)
 
 _ADVICE = (
@@ -34,8 +35,10 @@ def refusal_of(frame: Frame) -> tuple[str, int | None] | None:
     A refusal is an ``error``, a ``data.success`` that is false, or a ``status_code`` of 400
     and above.
     """
-    status = integer_of(frame.get("status_code"))
     data = frame.get("data")
+    if data == _DONE and frame.get("status_code") == 200 and "error" not in frame:
+        return None  # as most are
+    status = integer_of(frame.get("status_code"))
     if not isinstance(data, dict):
         data = {}
     error = frame.get("error")

@@ -210,6 +210,8 @@ class Connection(Generic[C]):
         Returns the response and, for a dial, the call. Raises the refusal, ``NotSentError``
         or ``OutcomeUnknownError``.
         """
+        if self._link.hooks is None:
+            return self._execute(command, call, timeout)
         with counted(self._link.hooks, command.action):
             return self._execute(command, call, timeout)
 
@@ -266,9 +268,7 @@ class Connection(Generic[C]):
             return request, self._link.pending.add(request.request_id), transport
 
     def _send(self, request: Request[C], transport: Transport, deadline: Deadline) -> None:
-        seconds = deadline.remaining()
-        most = self._options.send_timeout
-        limit = Deadline(most if seconds is None else min(seconds, most))
+        limit = deadline.at_most(self._options.send_timeout)
         self._link.log_frame("->", request.text)
         try:
             transport.send(request.text, limit)

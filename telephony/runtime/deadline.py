@@ -15,15 +15,16 @@ def wait(event: threading.Event, seconds: float | None) -> bool:
     CPython can miss a signal that comes just as a wait begins, and then Ctrl-C does nothing
     until the wait is over. Signals are the main thread's, so there the wait is cut in slices.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if seconds is not None and seconds <= SLICE_SECONDS:
         return event.wait(seconds)
     deadline = Deadline(seconds)
-    while True:
+    # The first slice on any thread: mostly it is enough, and no thread has to be looked up.
+    while not event.wait(SLICE_SECONDS):
         left = deadline.remaining()
-        if left is not None and left <= SLICE_SECONDS:
+        main = threading.current_thread() is threading.main_thread()
+        if not main or (left is not None and left <= SLICE_SECONDS):
             return event.wait(left)
-        if event.wait(SLICE_SECONDS):
-            return True
+    return True
 
 
 class Deadline:
@@ -41,6 +42,11 @@ class Deadline:
     def remaining(self) -> float | None:
         """Seconds left, never below zero; None if there is no limit."""
         return None if self.at is None else max(0.0, self.at - time.monotonic())
+
+    def at_most(self, seconds: float) -> Deadline:
+        """This one, or one in *seconds* if that is sooner."""
+        latest = time.monotonic() + seconds
+        return self if self.at is not None and self.at <= latest else Deadline(seconds)
 
     @property
     def expired(self) -> bool:

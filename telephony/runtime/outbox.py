@@ -69,6 +69,7 @@ class Outbox:
         )
 
     def put(self, frame: Frame) -> None:
+        """Put it in line; without the lock, if it is owned: whoever has that sends it too."""
         frame.place = QUEUED
         if not frame.owned:
             self._count(frame, 1)
@@ -96,21 +97,22 @@ class Outbox:
         """Send all that ``send`` takes; raises what it raises but for "not now"."""
         try:
             while self._wire or self._load(encrypt):
+                counts = self._counts
                 # No copy in the usual case, in which the whole of it leaves at once.
-                rest = memoryview(self._wire)[self._sent:] if self._counts else self._wire
+                rest = memoryview(self._wire)[sum(counts):] if counts else self._wire
                 # All in C, from the system call to the note of what it took: Ctrl-C, which
                 # mostly comes during that call, cannot be handled between the two.
-                noted = len(self._counts)
+                noted = len(counts)
                 try:
-                    self._counts.extend(map(send, (rest,)))
+                    counts.extend(map(send, (rest,)))
                 except OSError:
                     raise
                 except BaseException:
                     # gevent's send is Python, and can be interrupted after its system call.
                     in_c = isinstance(send, types.BuiltinMethodType)
-                    self._torn = not in_c and len(self._counts) == noted
+                    self._torn = not in_c and len(counts) == noted
                     raise
-                if self._sent == len(self._wire):
+                if counts[-1] == len(rest):
                     self._wire = b""
         except (BlockingIOError, InterruptedError):
             pass
@@ -122,20 +124,21 @@ class Outbox:
             frame.place = LEFT
             if not frame.owned:
                 self._count(frame, -1)
-        self._batch = []
+        self._batch = batch = []
         self._counts = []
+        line = self._line
+        if not line and encrypt is None:  # else TLS itself may have something to say
+            self._torn = False
+            return False
         size = 0
-        while self._line and size < _BATCH:
-            frame = self._line.popleft()
+        while line and size < _BATCH:
+            frame = line.popleft()
             frame.place = LEAVING
             # Of a TLS record it cannot be told which of its frames has not begun to leave.
             frame.start = 0 if encrypt else size
             size += len(frame.data)
-            self._batch.append(frame)
-        if len(self._batch) == 1:
-            clear = self._batch[0].data
-        else:
-            clear = b"".join(frame.data for frame in self._batch)
+            batch.append(frame)
+        clear = batch[0].data if len(batch) == 1 else b"".join([frame.data for frame in batch])
         self._wire = encrypt(clear) if encrypt else clear
         self._torn = False
         return bool(self._wire)

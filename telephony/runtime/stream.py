@@ -37,6 +37,7 @@ class Stream:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._unread = b""  # what the caller read too much, and put back
+        self.more = True  # after a read: there may be more that the socket does not tell of
         self._outbox = Outbox()
         self._write_error: str | None = None  # no more can be sent; reading goes on to its end
 
@@ -143,6 +144,7 @@ class Stream:
         """Put back what was read too much, before TLS starts or frames are read."""
         with self._lock:
             self._unread = data + self._unread
+            self.more = True
 
     # Reading.
 
@@ -161,6 +163,7 @@ class Stream:
     def _pull(self) -> bytes | None:
         if self._unread:
             unread, self._unread = self._unread, b""
+            self.more = True
             return unread
         data = self._recv()
         tls = self._tls
@@ -188,8 +191,11 @@ class Stream:
     def _recv(self) -> bytes | None:
         assert self._descriptor.sock is not None
         try:
-            return self._descriptor.sock.recv(READ_SIZE)
+            data = self._descriptor.sock.recv(READ_SIZE)
+            self.more = len(data) == READ_SIZE
+            return data
         except (BlockingIOError, InterruptedError):
+            self.more = False
             return None
         except OSError as error:
             raise self._descriptor.fail(words(error)) from None
@@ -205,6 +211,7 @@ class Stream:
         """
         frame = Frame(data, owned=True)
         try:
+            self._outbox.put(frame)
             while not self._try_write(frame, deadline):
                 self._descriptor.wait(write=True, deadline=deadline, bell=False)
         except BaseException:
@@ -218,12 +225,9 @@ class Stream:
         outbox = self._outbox
         try:
             with self._lock:
-                if not frame.place:
-                    self._check_writable()
-                    outbox.put(frame)
-                if frame.place != LEFT:
+                if frame.place is not LEFT:  # else another thread has sent it with its own
                     self._flush()
-                if frame.place == LEFT:
+                if frame.place is LEFT:
                     return True
                 down = self.down
                 if down is None and deadline.expired:

@@ -53,7 +53,6 @@ class Transport:
         self._options = options
         self._stream = Stream()
         self._reader = frames.FrameReader(options.max_message_size, options.max_fragments)
-        self._more = True  # bytes may be at hand without the socket saying so
         self.last_seen = time.monotonic()
         self.opened = False
 
@@ -105,9 +104,11 @@ class Transport:
         """
         self._check_opened()
         deadline = Deadline(timeout)
+        more = self._stream.more
         while self._reader.end is None:
-            data = self._stream.read() if self._more else None
-            self._more = data is not None
+            # Not after a read that took all there was: it would be a system call for nothing.
+            data = self._stream.read() if more else None
+            more = False
             if data is not None:
                 messages = self._take(data)
                 if messages or self._reader.end is None:
@@ -115,7 +116,7 @@ class Transport:
             elif deadline.expired:
                 return []
             else:
-                self._more = self._stream.wait_for_bytes(deadline)
+                more = self._stream.wait_for_bytes(deadline)
         end = self._reader.end
         if end.goodbye is not None:
             with contextlib.suppress(ConnectionDown):
