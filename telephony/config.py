@@ -116,7 +116,7 @@ def _function(name: str, value: Any) -> Any:
     return value
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class Options:
     """What a client was made with, checked."""
 

@@ -497,6 +497,24 @@ class TestProxy:
         monkeypatch.setenv("https_proxy", "http://secure.example:1")
         assert "secure.example" == chosen("wss://cm.example/")
 
+    def test_in_capitals(self, monkeypatch):
+        """They count where the small letters are not set, but not if a request may set them."""
+        def chosen():
+            proxy = handshake.choose_proxy(handshake.Endpoint.parse("ws://cm.example/"), None)
+            return proxy and proxy.host
+
+        for name in ("http_proxy", "all_proxy", "ALL_PROXY", "REQUEST_METHOD"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("HTTP_PROXY", "http://capital.example:1")
+        assert "capital.example" == chosen()
+        monkeypatch.setenv("REQUEST_METHOD", "GET")  # a CGI script, and a header named Proxy
+        assert chosen() is None
+        monkeypatch.delenv("REQUEST_METHOD")
+        monkeypatch.setenv("http_proxy", "")
+        assert chosen() is None
+        monkeypatch.setenv("ALL_PROXY", "http://all.example:1")
+        assert "all.example" == chosen()
+
     @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "[::1]", "localhost"])
     def test_this_machine_needs_no_proxy(self, monkeypatch, host):
         """The environment's proxy is for the network; one that is given is for everything."""
