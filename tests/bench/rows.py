@@ -262,12 +262,18 @@ ROWS = (
     Row(
         "import",
         "importing",
-        (Contender("ours", "ours", {"what": "ours"}), Contender("bare", "bare", {"what": "bare"})),
+        (
+            Contender("ours", "ours", {"what": "ours"}),
+            Contender("used", "ours", {"what": "used"}),
+            Contender("bare", "bare", {"what": "bare"}),
+        ),
         (
             Line("import telephony ÷ import websocket, attr, json", "p50", "s", most=1.15,
                  against="bare"),
             Line("the same with the interpreter's start and end", "process", "s",
                  against="bare"),
+            Line("from telephony import Client ÷ import websocket, attr, json", "p50", "s",
+                 against="bare", of="used"),
         ),
         _counts(5, 3, 1),
     ),
