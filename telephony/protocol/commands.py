@@ -172,7 +172,7 @@ class Command:
         for attribute, name in _wire_names(type(self)):
             value = getattr(self, attribute)
             if value is not None and value is not False:
-                frame[name] = list(value) if isinstance(value, tuple) else value
+                frame[name] = value
         return frame
 
 
@@ -285,6 +285,9 @@ class Subscribe(Command):
     action: ClassVar[str] = "subscribe"
 
     numbers: Any = _field(checked_numbers)
+
+    def to_wire(self) -> dict[str, Any]:
+        return {"action": self.action, "numbers": list(self.numbers)}
 
 
 @attrs.frozen(kw_only=True)

@@ -222,9 +222,10 @@ class Connection(Generic[C]):
         request, slot, transport = self._start(command, call)
         try:
             self._send(request, transport, deadline)
-            if not slot.wait(deadline.remaining()) and self._give_up(request):
-                raise self._session.timed_out(request, timeout)
-            slot.wait(None)  # filled, or about to be: the reader has taken the request
+            if not slot.wait(deadline.remaining()):
+                if self._give_up(request):
+                    raise self._session.timed_out(request, timeout)
+                slot.wait(None)  # it is about to be filled: the reader has taken the request
             return slot.result(), request.call
         except TelephonyError:
             raise
@@ -244,9 +245,10 @@ class Connection(Generic[C]):
 
         def result(timeout: float | None) -> Frame:
             with counted(hooks, command.action, began):
-                if not slot.wait(timeout) and self._give_up(request):
-                    raise self._session.timed_out(request, timeout or 0.0)
-                slot.wait(None)
+                if not slot.wait(timeout):
+                    if self._give_up(request):
+                        raise self._session.timed_out(request, timeout or 0.0)
+                    slot.wait(None)
                 return slot.result()
 
         return result

@@ -17,14 +17,17 @@ def wait(event: threading.Event, seconds: float | None) -> bool:
     """
     if seconds is not None and seconds <= SLICE_SECONDS:
         return event.wait(seconds)
-    deadline = Deadline(seconds)
-    # The first slice on any thread: mostly it is enough, and no thread has to be looked up.
-    while not event.wait(SLICE_SECONDS):
+    # The first slice on any thread: mostly it is enough, and nothing has to be looked up.
+    if event.wait(SLICE_SECONDS):
+        return True
+    deadline = Deadline(None if seconds is None else seconds - SLICE_SECONDS)
+    while True:
         left = deadline.remaining()
         main = threading.current_thread() is threading.main_thread()
         if not main or (left is not None and left <= SLICE_SECONDS):
             return event.wait(left)
-    return True
+        if event.wait(SLICE_SECONDS):
+            return True
 
 
 class Deadline:
