@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from datetime import datetime, timezone
 from enum import Enum
@@ -263,8 +264,11 @@ _SHARED = frozenset({"direction", "app_id"})
 def moment_of(frame: Frame) -> datetime | None:
     """A frame's timestamp as an aware UTC datetime."""
     timestamp = number_of(frame.get("timestamp"))
-    if timestamp is None:
-        return None
+    return None if timestamp is None else _moment(timestamp)
+
+
+@functools.lru_cache(maxsize=64)  # one for all the calls of a second
+def _moment(timestamp: float | int) -> datetime | None:
     try:
         return datetime.fromtimestamp(timestamp, timezone.utc)
     except (ValueError, OverflowError, OSError):

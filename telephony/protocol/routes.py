@@ -32,7 +32,7 @@ class Routes(Generic[C]):
 
     def __init__(self, app_id: str) -> None:
         self._app_id = app_id  # of the client; "" if it serves several
-        self._calls: dict[tuple[str, str], list[C]] = {}
+        self._calls: dict[tuple[str, str], tuple[C, ...]] = {}  # smaller than lists: mostly one
         self._refused: OrderedDict[tuple[str, str], None] = OrderedDict()  # dials, lately
         self._last_words: OrderedDict[Route, tuple[str, ...]] = OrderedDict()
 
@@ -40,7 +40,7 @@ class Routes(Generic[C]):
         """File *call* under where its audio is, or may be; older routes of it stay good too."""
         route = (channel or call.info.channel, uid or call.info.uid)
         if route[0] and route[1] and route not in call._routes:
-            self._calls.setdefault(route, []).append(call)
+            self._calls[route] = (*self._calls.get(route, ()), call)
             call._routes += (route,)
             if len(call._routes) > ROUTES_MOST:
                 first, second, *last = call._routes
@@ -53,9 +53,10 @@ class Routes(Generic[C]):
         call._routes = ()
 
     def _leave(self, call: C, route: tuple[str, str]) -> None:
-        calls = self._calls[route]
-        calls.remove(call)
-        if not calls:
+        others = tuple(other for other in self._calls[route] if other is not call)
+        if others:
+            self._calls[route] = others
+        else:
             del self._calls[route]
 
     def refused(self, call: C) -> None:

@@ -7,6 +7,7 @@ route that fits more than one call decides nothing: the table never guesses.
 
 from __future__ import annotations
 
+import sys
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Any, Callable, Generic, TypeVar, cast
 
@@ -378,7 +379,7 @@ class CallTable(Generic[C]):
 
     def _stranger(self, frame: Frame, name: str, call_id: str, route: Route | None) -> C:
         """A call that the CM knows and we did not; *route* is what stood in its id's place."""
-        direction = words_of(frame.get("direction"))
+        direction = sys.intern(words_of(frame.get("direction")))
         if name == "call_incoming":
             direction = direction or "inbound"
         state = CallState.INCOMING if direction == "inbound" else CallState.RINGING
