@@ -67,7 +67,7 @@ def while_dialling() -> None:
 
 def in_a_callback() -> None:
     """A child that comes back from the callback it was forked in is no worker of ours."""
-    client, forked = connected(), threading.Event()
+    client, forked, gone_on = connected(), threading.Event(), threading.Event()
     children: list[int] = []
 
     @client.on(CallAnswered)
@@ -80,10 +80,12 @@ def in_a_callback() -> None:
     @client.on(CallAnswered)
     def after(event: CallAnswered) -> None:
         say("after")
+        gone_on.set()
 
     call = client.dial(**DIAL)
     forked.wait(10)
     say("forked")
+    gone_on.wait(10)
     os.waitpid(children[0], 0)
     say("ended")
     call.hangup()
