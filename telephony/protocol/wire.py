@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
-import os
 import re
 from collections import OrderedDict
 from typing import Any, Callable, Iterable, Mapping, NoReturn
@@ -52,20 +51,27 @@ def _no_constant(name: str) -> NoReturn:
 
 
 _decoder = json.JSONDecoder(parse_constant=_no_constant)
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
 #: The value that begins at an index of a text, and where it ends. The decoder's own, in C, takes
 #: two thirds of the time of its ``decode``, which looks for blanks around the value.
 _scan: Callable[[str, int], tuple[Any, int]] = getattr(_decoder, "scan_once")
-_encode = json.JSONEncoder(separators=(",", ":")).encode
 
-if os.environ.get("TELEPHONY_JSON") != "stdlib":
-    with contextlib.suppress(ImportError):  # the extra "speed"
-        _fast = importlib.import_module("orjson").loads
 
-        def _scan(text: str, at: int) -> tuple[Any, int]:  # noqa: F811
-            try:
-                return _fast(text), len(text)
-            except ValueError:  # the standard library may read it: half a surrogate pair, for one
-                return None, -1
+def _scan_by(loads: Callable[[str], Any]) -> Callable[[str, int], tuple[Any, int]]:
+    """The same with another decoder, for whole texts."""
+
+    def scan(text: str, at: int) -> tuple[Any, int]:
+        try:
+            return loads(text), len(text)
+        except ValueError:  # the standard library may read it: half a surrogate pair, for one
+            return None, -1
+
+    return scan
+
+
+with contextlib.suppress(ImportError):  # the extra "speed"
+    _scan = _scan_by(importlib.import_module("orjson").loads)
 
 
 def encode(frame: Mapping[str, Any]) -> str:

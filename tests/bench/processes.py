@@ -29,7 +29,6 @@ class Failed(Exception):
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """Ours, without what could send a loopback connection elsewhere."""
     kept = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
-    kept.pop("TELEPHONY_JSON", None)
     return {**kept, "PYTHONPATH": str(ROOT), **(more or {})}
 
 
@@ -127,12 +126,13 @@ def work(
     place: Place,
     options: Mapping[str, Any],
     core: int | None,
+    needs: str | None,
     variables: Mapping[str, str],
 ) -> dict[str, Any]:
     """The figures of one measurement in a fresh process; raises ``Failed``."""
     asked = {
         "measure": measure, "subject": subject, "url": place.url, "authority": place.authority,
-        "options": options, "core": core,
+        "options": options, "core": core, "needs": needs,
     }  # fmt: skip
     try:
         done = subprocess.run(

@@ -6,9 +6,6 @@ from typing import Any, Mapping
 
 import attrs
 
-#: Without it the library takes ``orjson`` where that is installed.
-STDLIB = {"TELEPHONY_JSON": "stdlib"}
-
 Options = Mapping[str, Any]
 
 
@@ -55,7 +52,7 @@ class Line:
 class Row:
     """What is run together; ``sizes`` has the options for ``full``, ``quick`` and ``tiny`` runs.
 
-    ``variables``: the environment of ours. ``fewest``: runs of it, however few are asked for.
+    ``fewest``: runs of it, however few are asked for.
     ``share``: of the runs asked for, where one alone takes long.
     """
 
@@ -66,8 +63,7 @@ class Row:
     sizes: Mapping[str, Options]
     pinned: bool = False
     tls: bool = False
-    variables: Mapping[str, str] = STDLIB
-    needs: str | None = None  # a module that ours is to use
+    needs: str | None = None  # a module that ours is to use; else it finds none
     share: float = 1.0
 
     def options(self, size: str, contender: Contender) -> dict[str, Any]:
@@ -193,7 +189,7 @@ ROWS = (
     _events("events-tls", "events/s over TLS, pinned", "bare websockets picows", 8, "–",
             pinned=True, tls=True),
     _events("events-orjson", "events/s with orjson, pinned", "bare picows", 14, "–",
-            pinned=True, variables={}, needs="orjson"),
+            pinned=True, needs="orjson"),
     Row(
         "paced-events",
         "paced_events",

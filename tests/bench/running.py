@@ -39,5 +39,6 @@ def _one(row: Row, contender: Contender, size: str, servers: Servers) -> dict[st
         servers.place(row.tls, server),
         row.options(size, contender),
         client,
-        {**row.variables, **servers.bytecode()},
+        row.needs,
+        servers.bytecode(),
     )

@@ -25,9 +25,11 @@ def measured(
 
 def main(told: str) -> None:
     asked = json.loads(told)
-    core = asked.pop("core")
+    core, needs = asked.pop("core"), asked.pop("needs")
     if core is not None:
         os.sched_setaffinity(0, {core})
+    if needs != "orjson":
+        sys.modules["orjson"] = None  # type: ignore[assignment]  # so the library finds none
     try:
         figures: dict[str, Any] = measured(**asked)
     except Missing as missing:
