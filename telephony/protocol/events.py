@@ -2,7 +2,8 @@
 
 ``Event`` is the root. A ``CallEvent`` is about one call: ``call`` is the live handle,
 ``info`` the snapshot right after this event. The others are about the connection. They have no
-slots: a frozen object without them is made in half the time, and events are soon gone.
+slots: a frozen object without them is made in half the time, and events are soon gone. Those that
+add no field are plain subclasses: attrs would write the same methods again, at each import.
 """
 
 from __future__ import annotations
@@ -42,32 +43,26 @@ class CallEvent(Event):
     info: CallInfo = attrs.field(repr=False)
 
 
-@attrs.frozen(kw_only=True, eq=False, slots=False)
 class CallIncoming(CallEvent):
     """Somebody calls a number we are subscribed to; accept or reject it within 15 s."""
 
 
-@attrs.frozen(kw_only=True, eq=False, slots=False)
 class CallInitiated(CallEvent):
     """The gateway took the request; nothing rings yet."""
 
 
-@attrs.frozen(kw_only=True, eq=False, slots=False)
 class CallRinging(CallEvent):
     """The far end rings."""
 
 
-@attrs.frozen(kw_only=True, eq=False, slots=False)
 class CallAnswered(CallEvent):
     """The remote party picked up."""
 
 
-@attrs.frozen(kw_only=True, eq=False, slots=False)
 class BridgeStarted(CallEvent):
     """The call's audio joined a channel; ``info`` has its name and the uid."""
 
 
-@attrs.frozen(kw_only=True, eq=False, slots=False)
 class BridgeEnded(CallEvent):
     """The call's audio left the channel; the SIP leg is still up."""
 

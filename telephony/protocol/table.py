@@ -97,6 +97,11 @@ class CallTable(Generic[C]):
     def live(self) -> list[C]:
         return list(self._live)
 
+    @property
+    def keeps_time(self) -> bool:
+        """Whether some call is to go in time."""
+        return bool(self._timed)
+
     def __len__(self) -> int:
         return len(self._live)
 

@@ -26,8 +26,10 @@ log = logging.getLogger("telephony")
 
 #: So many messages are taken in with the lock held, and told, before the next of them.
 TAKEN_MOST = 64
-#: How often at the least the session is told the time.
+#: How often at the least the session is told the time while it waits for it, …
 TICK_SECONDS = 1.0
+#: … and else: of 15 ms that an idle minute took, 60 ticks were 9.
+IDLE_TICK_SECONDS = 30.0
 
 C = TypeVar("C", bound=TrackedCall)
 
@@ -149,12 +151,14 @@ class Reader(Generic[C]):
         """Read until the connection is down; returns why."""
         interval, timeout = self._link.options.ping_interval, self._link.options.ping_timeout
         now = time.monotonic()
+        session = self._link.session
         next_ping = now + interval
-        next_tick = now + TICK_SECONDS
+        last_tick = now
         try:
             self._take_all(list(backlog), transport)
             while True:
-                due = min(next_ping, next_tick, transport.last_seen + timeout)
+                tick = TICK_SECONDS if session.calls.keeps_time else IDLE_TICK_SECONDS
+                due = min(next_ping, last_tick + tick, transport.last_seen + timeout)
                 self._take_all(transport.receive(max(0.0, due - now)), transport)
                 now = time.monotonic()
                 if now - transport.last_seen >= timeout:
@@ -162,8 +166,8 @@ class Reader(Generic[C]):
                 if now >= next_ping:
                     transport.ping()
                     next_ping = now + interval
-                if now >= next_tick:
-                    next_tick = now + TICK_SECONDS
+                if now >= last_tick + tick:
+                    last_tick = now
                     self._tick(now)
         except ConnectionDown as down:
             if down.protocol_error:
