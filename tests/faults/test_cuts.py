@@ -27,5 +27,6 @@ def test_cut(command, direction):
         assert {"result", "ConnectionLostError"} == set(ends)
     else:
         assert BEFORE == direction
-        assert {"NotConnectedError", "ConnectionLostError"} >= set(ends)
-        assert 10 == sum(ends.values())
+        # A result where the client was connected again before it was asked.
+        assert {"NotConnectedError", "ConnectionLostError", "result"} >= set(ends)
+        assert ends["result"] < 10 == sum(ends.values())

@@ -12,7 +12,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from telephony import Client, Event, OutcomeUnknownError
+from telephony import BridgeStarted, Client, Event, OutcomeUnknownError
 from telephony.sandbox import Sandbox
 from tests.conftest import DIAL
 from tests.faults.audit import Audit
@@ -20,6 +20,7 @@ from tests.faults.batch import run_all
 from tests.faults.proxy import Proxy
 from tests.faults.schedule import Schedule
 from tests.faults.story import Story
+from tests.scripted import Recorded
 
 SECONDS = 20.0
 
@@ -80,10 +81,11 @@ def scene():
         with Client(proxy.url, cm.auth_token, "faults", cm.app_id) as client:
             client.on(Event, story.tell)
             client.on(Event, story.told)
+            client.on(BridgeStarted, noted := Recorded())  # called once the story has the event
             deed = story.attempt(
                 "dial", SECONDS, lambda: client.dial(**DIAL), from_=DIAL["from_"], uid=DIAL["uid"]
             )
-            deed.value.wait_bridged(SECONDS)
+            noted.next()
             yield client, cm, story, deed, Audit(schedule, story, cm, proxy, client)
 
 
