@@ -14,7 +14,7 @@ import os
 import select
 import socket
 import threading
-from typing import Callable
+from typing import Callable, Protocol
 
 from telephony.runtime.deadline import Deadline
 
@@ -51,6 +51,8 @@ class Descriptor:
         self._rung = False
         self._unheeding = False  # the reader waits, and not for room to write
         self._waiting = 0  # threads inside poll()
+        self._poller: _Poller | None = None  # of the thread that heeds the bell, for …
+        self._polled: tuple[object, ...] = ()  # … this; to tell the system once is enough
         self._shut = False
         self._closed = False
 
@@ -98,7 +100,13 @@ class Descriptor:
                 if bell:
                     self._unheeding = read and not write
                 sock, ear = self.sock, self._ear if bell else None
-            return _poll(sock, ear, read, write, deadline)
+            poller = self._poller
+            if not bell:
+                poller = _poller(sock, None, read, write)
+            elif poller is None or self._polled != (sock, read, write):
+                poller = self._poller = _poller(sock, ear, read, write)
+                self._polled = (sock, read, write)
+            return _poll(poller, sock, deadline)
         finally:
             if counted:
                 with self.lock:
@@ -183,28 +191,44 @@ class Descriptor:
                         os.close(number)
 
 
-def _poll(
-    sock: socket.socket | None,
-    ear: socket.socket | None,
-    read: bool,
-    write: bool,
-    deadline: Deadline,
-) -> bool:
-    """Wait for ``sock`` (or ``ear``); True if it is ``sock`` that is ready."""
+def _poll(poller: _Poller, sock: socket.socket | None, deadline: Deadline) -> bool:
+    """Wait for what *poller* waits for; True if it is ``sock`` that is ready."""
     seconds = deadline.remaining()
-    if seconds is not None:
-        seconds = min(seconds, 1e6)  # what a C int of milliseconds holds
+    # A C int of milliseconds holds no more.
+    found = poller.poll(None if seconds is None else math.ceil(min(seconds, 1e6) * 1000))
+    number = -1 if sock is None else sock.fileno()
+    for descriptor, _ in found:
+        if descriptor == number:
+            return True
+    return False
+
+
+class _Poller(Protocol):
+    def poll(self, milliseconds: int | None, /) -> list[tuple[int, int]]: ...
+
+
+class _Select:
+    """``select.poll`` for systems that have none."""
+
+    def __init__(self, readers: list[socket.socket], writers: list[socket.socket]) -> None:
+        self._sets = readers, writers, writers
+
+    def poll(self, milliseconds: int | None, /) -> list[tuple[int, int]]:
+        seconds = None if milliseconds is None else milliseconds / 1000
+        found = {sock for part in select.select(*self._sets, seconds) for sock in part}
+        return [(sock.fileno(), 0) for sock in found]
+
+
+def _poller(
+    sock: socket.socket | None, ear: socket.socket | None, read: bool, write: bool
+) -> _Poller:
+    """What waits for ``sock`` (or ``ear``)."""
     if not hasattr(select, "poll"):
-        readers = [s for s in (sock if read else None, ear) if s is not None]
-        writers = [sock] if write and sock is not None else []
-        ready = select.select(readers, writers, writers, seconds)
-        return any(sock in part for part in ready)
+        readers = [one for one in (sock if read else None, ear) if one is not None]
+        return _Select(readers, [sock] if write and sock is not None else [])
     poller = select.poll()
-    number = -1
     if sock is not None:
-        number = sock.fileno()
-        poller.register(number, (select.POLLIN if read else 0) | (select.POLLOUT if write else 0))
+        poller.register(sock, (select.POLLIN if read else 0) | (select.POLLOUT if write else 0))
     if ear is not None:
-        poller.register(ear.fileno(), select.POLLIN)
-    found = poller.poll(None if seconds is None else math.ceil(seconds * 1000))
-    return any(fd == number for fd, _ in found)
+        poller.register(ear, select.POLLIN)
+    return poller

@@ -33,10 +33,8 @@ PROTOCOL_ERROR, TOO_BIG = 1002, 1009
 
 #: The first half of a header, and what follows it.
 _HEAD = struct.Struct("!HH").unpack_from
-#: That half of a text message in one piece; its size, below 126, is to be added, …
+#: That half of a text message in one piece, whose size is to be added: 126 if it follows.
 _TEXT = (0x80 | ABNF.OPCODE_TEXT) << 8
-#: … or it follows.
-_TEXT_126 = _TEXT + 126
 
 
 #: Masking keys: to ask the system for each takes as long as all else about a frame.
@@ -119,11 +117,10 @@ class FrameReader:
             # it takes a third of the time.
             if limit - position >= 4 and not gathering:
                 head, size = _HEAD(source, position)
-                start = position + 4
-                if head != _TEXT_126 and _TEXT <= head < _TEXT_126:
-                    start, size = position + 2, head - _TEXT
-                stop = start + size
-                if _TEXT <= head <= _TEXT_126 and stop <= limit and size <= self._max_size:
+                short = head - _TEXT
+                start = position + 4 if short == 126 else position + 2
+                stop = start + size if short == 126 else start + short
+                if 0 <= short <= 126 and stop <= limit and stop - start <= self._max_size:
                     try:
                         messages.append(source[start:stop].decode())
                     except UnicodeDecodeError:

@@ -127,6 +127,9 @@ class Outbox:
         self._batch = batch = []
         self._counts = []
         line, size = self._line, 0
+        if not line and encrypt is None:  # else TLS itself may have something to say
+            self._torn = False
+            return False
         while line and size < _BATCH:
             frame = line.popleft()
             frame.place = LEAVING
@@ -135,7 +138,7 @@ class Outbox:
             size += len(frame.data)
             batch.append(frame)
         clear = batch[0].data if len(batch) == 1 else b"".join([frame.data for frame in batch])
-        self._wire = encrypt(clear) if encrypt else clear  # TLS itself may have something to say
+        self._wire = encrypt(clear) if encrypt else clear
         self._torn = False
         return bool(self._wire)
 
