@@ -331,15 +331,15 @@ class CallTable(Generic[C]):
         if name == "call_incoming" and new is not None and not call._accepted:
             call._held_until = now + INCOMING_SECONDS
             self._set_place(call, Place.LIVE, call._held_until)
-        its_own = text_of(frame.get("callid")) == call.info.call_id
-        its_own = its_own or (new is not None and self._routes.is_alone(call))
-        if its_own and call._place is Place.LIVE and call._deadline is not None:
-            # Whatever is surely its own shows that the CM knows it; an answer ends its being held.
-            if call._leg in UP or name == "dtmf_received":
-                call._held_until = None
-            self._set_place(call, Place.LIVE, call._held_until)
-            if call.info.stale:
-                self._change(call, stale=False)
+        if call._place is Place.LIVE and call._deadline is not None:
+            its_own = text_of(frame.get("callid")) == call.info.call_id
+            if its_own or (new is not None and self._routes.is_alone(call)):
+                # So the CM knows the call; an answer ends its being held.
+                if call._leg in UP or name == "dtmf_received":
+                    call._held_until = None
+                self._set_place(call, Place.LIVE, call._held_until)
+                if call.info.stale:
+                    self._change(call, stale=False)
         if new is None:
             return None
         if name == "call_hangup":
@@ -470,11 +470,11 @@ class CallTable(Generic[C]):
         self._strangers.pop(call, None)
         self._routes.remove(call)
         call_id = call.info.call_id
-        if call.info.active and new.get("state", call.info.state) is not CallState.HANGUP:
+        ended = new.get("state", call.info.state) is CallState.HANGUP
+        if call.info.active and not ended:
             self.moves.append(Move(call_id, call.info.state, None, self.why))
         if self._by_id.get(call_id) is call:
             del self._by_id[call_id]
-            ended = new.get("state", call.info.state) is CallState.HANGUP
             kept = call if self._undialled or self._orphans else None
             self._bury(call_id, _Tombstone(now + REMEMBERED_SECONDS, ended, kept))
         self._change(call, **{**new, "active": False, "stale": False})
