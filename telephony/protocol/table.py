@@ -491,11 +491,11 @@ class CallTable(Generic[C]):
         self._strangers.pop(call, None)
         self._routes.remove(call)
         call_id = call.info.call_id
-        if call.info.active and new.get("state", call.info.state) is not CallState.HANGUP:
+        ended = new.get("state", call.info.state) is CallState.HANGUP
+        if call.info.active and not ended:
             self.moves.append(Move(call_id, call.info.state, None, self.why))
         if self._by_id.get(call_id) is call:
             del self._by_id[call_id]
-            ended = new.get("state", call.info.state) is CallState.HANGUP
             kept = call if self._undialled or self._orphans else None
             self._bury(call_id, _Tombstone(now + REMEMBERED_SECONDS, ended, kept))
         self._change(call, **{**new, "active": False, "stale": False})

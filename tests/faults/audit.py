@@ -101,9 +101,10 @@ class Audit:
             if record is None:
                 self.story.fault(f"{call!r} is of no call that there is")
             elif record.ended:
-                # Whoever gives up before we accept is not reported by the CM.
-                told = call.stale or call.state == "incoming" or record.from_ in self._undecided
-                check(told, f"{call!r} is {call.state}, and ended {record.hangup_cause}")
+                check(
+                    self._may_be_over(call),
+                    f"{call!r} is {call.state}, and ended {record.hangup_cause}",
+                )
             elif call.stale or record.from_ in given_up or call.call_id.encode() in before:
                 pass  # there was an outage, and a Gap told that something may be missing
             elif self.reordered:  # the last bridge event need not be the last that happened
@@ -116,6 +117,13 @@ class Audit:
                     _shown(str(call.state)) == _shown(record.state),
                     f"{call!r} is {call.state}, and {record.state} in truth",
                 )
+
+    def _may_be_over(self, call: Call) -> bool:
+        """It is said to be uncertain, or its end could not be told to be its own.
+
+        Whoever gives up before we accept is not reported by the CM.
+        """
+        return call.stale or call.state == "incoming" or call.from_ in self._undecided
 
     def _late_answers(self) -> None:
         """A dial's answer that came when nobody waited any more was heeded."""
@@ -218,9 +226,8 @@ class Audit:
         story, records = self.story, self._records()
         up = [
             call for call in self.client.calls()
-            if call.call_id in records
-            and records[call.call_id].state in _UP
-            and records[call.call_id].from_ not in self._undecided
+            if call.call_id in records and records[call.call_id].state in _UP
+            and call.from_ not in self._undecided
         ]  # fmt: skip
         reconnects = self.client.health().reconnects
         for record in records.values():
@@ -238,8 +245,9 @@ class Audit:
                 f"{call!r} ended of {call.hangup_cause}",
             )
         for call in left:
-            told = call.stale or call.state == "incoming" or call.from_ in self._undecided
-            story.check(told, f"{call!r} is over, and in calls() as if nothing were")
+            story.check(
+                self._may_be_over(call), f"{call!r} is over, and in calls() as if nothing were"
+            )
         self.story.say(f"{len(up)} ended at last")
         self._ended_at_last = up
 
