@@ -14,9 +14,9 @@ from telephony.errors import (
     WaitTimeoutError,
 )
 from telephony.handlers import Registration
-from telephony.protocol.calls import CallInfo, Place
+from telephony.protocol.calls import CLOSING, CallInfo
 from telephony.protocol.events import Event
-from telephony.protocol.states import CallState
+from telephony.protocol.states import HANGUP, CallState
 from telephony.protocol.wire import shown
 from telephony.runtime.deadline import Deadline
 from telephony.waits import HANGUP_SECONDS, AwaitedCall
@@ -185,7 +185,7 @@ class Call(AwaitedCall):
 
     def hangup(self, *, command_timeout: float | None = None) -> None:
         """See ``Client.hangup``. Does nothing if the call is known to have ended."""
-        if self.info.state is not CallState.HANGUP:
+        if self.info.state is not HANGUP:
             self._client.hangup(self, command_timeout=command_timeout)
 
     def send_dtmf(self, digits: str, *, command_timeout: float | None = None) -> None:
@@ -289,7 +289,7 @@ class Call(AwaitedCall):
         try:
             if self.info.active:
                 self._hang_up_surely()
-            if self._place is Place.CLOSING:
+            if self._place is CLOSING:
                 self.wait_ended(HANGUP_SECONDS)
         except WaitTimeoutError:
             pass

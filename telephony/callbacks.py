@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from functools import partial
-from typing import Any, Callable, ContextManager, Iterable
+from typing import Any, Callable, ContextManager, Sequence
 
 from telephony.call import Call
 from telephony.handlers import Callback, Handlers
@@ -19,6 +18,9 @@ log = logging.getLogger("telephony")
 
 #: So many events wait for callbacks at most; what comes then is followed, but told to nobody.
 QUEUED_MOST = 200_000
+
+
+Teller = Callable[[Any, tuple[Callback, ...]], object]
 
 
 class Callbacks:
@@ -44,31 +46,31 @@ class Callbacks:
         self._pid = forks.pid
         self.dropped = 0
 
-    def emit(self, events: Iterable[Event]) -> None:
+    def emit(self, events: Sequence[Event]) -> None:
         """Hand each event to its lane; runs on the reader's thread and never blocks."""
-        hooks = self._hooks
+        hooks, wanting_of = self._hooks, self.handlers.wanting
         room = QUEUED_MOST - self.dispatcher.queued
-        jobs: list[tuple[Call | None, Job]] = []
+        crowded = room < len(events)
+        jobs: list[Job] = []
         for event in events:
             if hooks is not None:
                 hooks.event_received(event.name)
-            wanting = self.handlers.wanting(event)
-            if wanting and len(jobs) >= room:
+            call = getattr(event, "call", None)
+            wanting = wanting_of(event, call)
+            if crowded and wanting and len(jobs) >= room:
                 self._drop(event)
                 wanting = ()
-            job: Job
-            if isinstance(event, CallIncoming):
+            tell: Teller = self._tell
+            if type(event) is CallIncoming:
                 if not wanting:
                     self._decline(event.call)
                     continue
-                job = partial(self._offer, event, wanting)
-            elif wanting:
-                job = partial(self._tell, event, wanting)
-            else:
+                tell = self._offer
+            elif not wanting:
                 continue
             if hooks is not None:
-                job = self._timed(hooks, job, len(jobs))
-            jobs.append((getattr(event, "call", None), job))
+                tell = self._timed(hooks, tell, len(jobs))
+            jobs.append((call, tell, (event, wanting)))
         if jobs:
             self.dispatcher.submit_all(jobs)
 
@@ -82,42 +84,41 @@ class Callbacks:
             )
         self.dropped += 1
 
-    def _timed(self, hooks: Hooks, job: Job, before: int) -> Job:
-        """*job*, of which the hooks are told; so many are about to be queued *before* it."""
+    def _timed(self, hooks: Hooks, tell: Teller, before: int) -> Teller:
+        """*tell* with the hooks told of it; so many jobs are about to be queued *before* it."""
         dispatcher, queued_at = self.dispatcher, time.monotonic()
 
-        def timed() -> None:
+        def timed(event: Any, wanting: tuple[Callback, ...]) -> None:
             hooks.callback_started(dispatcher.queued, time.monotonic() - queued_at)
-            job()
+            tell(event, wanting)
 
         hooks.callback_queued(dispatcher.queued + before + 1)
         return timed
 
     def _offer(self, event: CallIncoming, wanting: tuple[Callback, ...]) -> None:
         """Let the callbacks have an incoming call; one that none of them wants goes."""
-        results = self._tell(event, wanting)
-        if not event.call._claimed and not any(result is True for result in results):
+        if not self._tell(event, wanting) and not event.call._claimed:
             self._decline(event.call)
 
-    def _tell(self, event: Event, wanting: tuple[Callback, ...]) -> list[Any]:
-        results = []
+    def _tell(self, event: Event, wanting: tuple[Callback, ...]) -> bool:
+        """Call them one after the other; whether one of them returned True."""
+        wanted = False
         for callback in wanting:
             try:
                 if self._context is None:
-                    results.append(callback(event))
+                    answer = callback(event)
                 else:
                     with self._context():
-                        results.append(callback(event))
+                        answer = callback(event)
+                if answer is True:
+                    wanted = True
             except BaseException as error:  # a worker must outlive whatever a callback raises
-                if self._forked():
+                if forks.pid != self._pid:  # the callback forked, and all else is the parent's
                     raise
                 log.exception("a callback for %s failed", event.name)
                 if not isinstance(event, ErrorOccurred):  # its own failures would go round
                     self.emit([ErrorOccurred(error=error)])
-            if self._forked():
+            if forks.pid != self._pid:
                 raise SystemExit
-        return results
+        return wanted
 
-    def _forked(self) -> bool:
-        """Whether the callback forked and this is the child; all else happens in the parent."""
-        return forks.pid != self._pid

@@ -181,15 +181,15 @@ class Handlers:
             self._methods = tuple(methods)
             self._unasked = {}
 
-    def wanting(self, event: Event) -> tuple[Callback, ...]:
-        """The callbacks for *event*: the client's in the order they were added, then the call's."""
-        call: Call | None = getattr(event, "call", None)
-        own: Iterable[Registration] = call._registrations if call is not None else ()
-        if not own:
-            unasked, kind = self._unasked, type(event)
-            if kind not in unasked:
-                unasked[kind] = self._for(kind)
-            found = unasked[kind]
+    def wanting(self, event: Event, call: Call | None) -> tuple[Callback, ...]:
+        """The callbacks for *event* (of *call*): the client's as they were added, then the call's.
+        """
+        own: Iterable[Registration] = ()
+        if call is None or not (own := call._registrations):
+            try:
+                found = self._unasked[type(event)]
+            except KeyError:
+                found = self._sort(type(event))
             if found is not None:
                 return found
         return tuple(
@@ -198,8 +198,11 @@ class Handlers:
             if registration.wants(event)
         )
 
-    def _for(self, kind: type[Event]) -> tuple[Callback, ...] | None:
-        """The callbacks for every event of this type; None if they depend on the event."""
+    def _sort(self, kind: type[Event]) -> tuple[Callback, ...] | None:
+        """Note the callbacks for every event of this type; None if they depend on the event."""
+        unasked = self._unasked
         all_ = (*self._methods, *self._callbacks)
         matching = [one for one in all_ if issubclass(kind, one.event_type)]
-        return None if any(one.match for one in matching) else tuple(one.fn for one in matching)
+        depends = any(one.match for one in matching)
+        unasked[kind] = found = None if depends else tuple(one.fn for one in matching)
+        return found

@@ -13,9 +13,9 @@ from telephony.errors import (
     InvalidArgumentError,
     WaitTimeoutError,
 )
-from telephony.protocol.calls import CallInfo, Place, TrackedCall
+from telephony.protocol.calls import CLOSING, GONE, CallInfo, TrackedCall
 from telephony.protocol.commands import checked_wait
-from telephony.protocol.states import UP, CallState
+from telephony.protocol.states import BRIDGED, HANGUP, UP, CallState
 from telephony.protocol.wire import shown
 from telephony.runtime.deadline import Deadline, wait
 
@@ -66,7 +66,7 @@ class AwaitedCall(TrackedCall):
 
     def wait_bridged(self, timeout: float | None = None) -> CallInfo:
         """Block until the call's audio is in a channel; see ``wait_for``."""
-        return self.wait_for(CallState.BRIDGED, timeout)
+        return self.wait_for(BRIDGED, timeout)
 
     def wait_for(
         self,
@@ -126,11 +126,11 @@ class AwaitedCall(TrackedCall):
                 waiter.woken.clear()
                 place, info = self._place, self.info
                 remaining = deadline.remaining()
-                if place is Place.GONE and not info.active:  # the place changes first
-                    if info.state is not CallState.HANGUP and self._client_closed():
+                if place is GONE and not info.active:  # the place changes first
+                    if info.state is not HANGUP and self._client_closed():
                         raise ClientClosedError("the client was closed: how the call ended is lost")
                     return info
-                if place is Place.CLOSING and self._closed_at is not None:
+                if place is CLOSING and self._closed_at is not None:
                     patience = max(0.0, self._closed_at + HANGUP_SECONDS - time.monotonic())
                     if patience == 0.0:
                         return info
@@ -206,9 +206,9 @@ class AwaitedCall(TrackedCall):
         info = self.info
         if info.active:
             return
-        if info.state is not CallState.HANGUP and self._client_closed():
+        if info.state is not HANGUP and self._client_closed():
             raise ClientClosedError("the client was closed: nothing more is heard of the call")
-        how = "ended" if info.state is CallState.HANGUP else "was let go of"
+        how = "ended" if info.state is HANGUP else "was let go of"
         why = f" ({info.hangup_cause})" if info.hangup_cause else ""
         raise CallEndedError(
             f"call {info.call_id or shown(info.to)} {how}{why} and {what}",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from telephony.protocol.calls import Place, TrackedCall, can_be_next
+from telephony.protocol.calls import CLOSING, LIVE, ORPHAN, TrackedCall, can_be_next
 from telephony.protocol.wire import Frame, text_of, words_of
 
 #: A call that moves on and on is found under so many of its routes: the first, and the last ones.
@@ -97,9 +97,9 @@ class Routes(Generic[C]):
     def find(self, route: Route, name: str, has_id: bool) -> C | None:
         """The one call on *route* that an event can be about; None if there is no such one."""
         fits = self._on(route)
-        live = [call for call in fits if call._place is Place.LIVE]
-        orphans = [call for call in fits if call._place is Place.ORPHAN]
-        closing = [call for call in fits if call._place is Place.CLOSING]
+        live = [call for call in fits if call._place is LIVE]
+        orphans = [call for call in fits if call._place is ORPHAN]
+        closing = [call for call in fits if call._place is CLOSING]
         waiting = [call for call in live if not call.info.call_id]
         if has_id and name == "call_hangup" and route[1:] in self._refused:
             return None  # perhaps of the dial that was refused; the others hear their own ids

@@ -27,7 +27,7 @@ from telephony.errors import (
     TelephonyError,
 )
 from telephony.protocol import wire
-from telephony.protocol.calls import MULTI, CallInfo, Place, TrackedCall
+from telephony.protocol.calls import CLOSING, GONE, MULTI, ORPHAN, CallInfo, TrackedCall
 from telephony.protocol.commands import (
     Accept,
     Bridge,
@@ -96,6 +96,9 @@ class _Phase(Enum):
     REGISTERED = "commands and events"
 
 
+GREETING, REGISTERING, REGISTERED = _Phase
+
+
 @attrs.define(eq=False)
 class Request(Generic[C]):
     """A command on its way: ``text`` is its frame, ``call`` the call it is about, if tracked."""
@@ -133,7 +136,7 @@ class Session(Generic[C]):
         self.subscriptions = subscriptions  # as the CM last took them
         self.session_id = ""
         self.protocol_errors = 0
-        self._phase = _Phase.GREETING
+        self._phase = GREETING
         self._count = 0
         self._requests: dict[str, Request[C]] = {}
         self._to_end: list[C] = []  # orphans that turned up before we were registered
@@ -142,7 +145,7 @@ class Session(Generic[C]):
 
     @property
     def registered(self) -> bool:
-        return self._phase is _Phase.REGISTERED
+        return self._phase is REGISTERED
 
     @property
     def in_flight(self) -> int:
@@ -235,7 +238,7 @@ class Session(Generic[C]):
         """Nobody knows whether the CM took the command: the call may be ours by now."""
         command, call = request.command, request.call
         if isinstance(command, (Accept, Bridge, Rebridge)) and call is not None:
-            if call._place is not Place.GONE:
+            if call._place is not GONE:
                 self.calls.maybe_joined(call, command.channel, command.uid, now)
 
     def disown(self, request: Request[C], now: float) -> list[Outcome]:
@@ -255,7 +258,7 @@ class Session(Generic[C]):
         return outcomes
 
     def _end_orphan(self, call: C, now: float) -> list[Outcome]:
-        if call._place is not Place.CLOSING:
+        if call._place is not CLOSING:
             return []
         command = hang_up(call.info.call_id, "outbound", call.info.app_id or None)
         return [Say(self.prepare(command, call, now, waited_for=False).text)]
@@ -264,11 +267,11 @@ class Session(Generic[C]):
 
     def begin(self) -> None:
         """A new connection is there."""
-        self._phase = _Phase.GREETING
+        self._phase = GREETING
 
     def lost(self, reason: str, now: float) -> list[Outcome]:
         """The connection is gone: what was under way has an unknown outcome."""
-        self._phase = _Phase.GREETING
+        self._phase = GREETING
         self.calls.why = "the connection was lost"
         outcomes: list[Outcome] = []
         for request in list(self._requests.values()):
@@ -325,7 +328,11 @@ class Session(Generic[C]):
         except ProtocolError as error:
             return self.unreadable(error)
         if "event" in frame:
-            return self._event(frame, now)
+            call = self.calls.known(frame)
+            if call is None:
+                return self._event(frame, now)
+            event = self.calls.step(call, frame, frame["event"], now)
+            return [] if event is None else [event]
         request_id = frame.get("request_id")
         if isinstance(request_id, str):
             request = self._requests.get(request_id)
@@ -334,7 +341,7 @@ class Session(Generic[C]):
             request = self._abandoned.get(request_id)
             if request is not None:
                 return self._answered_late(request, frame, now)
-        if self._phase is not _Phase.REGISTERED:
+        if self._phase is not REGISTERED:
             return self._greeted(frame, now)
         if frame.get("error"):
             error_ = refused("", frame, self.secrets)
@@ -352,13 +359,13 @@ class Session(Generic[C]):
     def _greeted(self, frame: Frame, now: float) -> list[Outcome]:
         status = text_of(frame.get("status"))
         if not frame.get("error"):
-            if status == "connected" and self._phase is _Phase.GREETING:
+            if status == "connected" and self._phase is GREETING:
                 self.session_id = words_of(frame.get("session_id"))
-                self._phase = _Phase.REGISTERING
+                self._phase = REGISTERING
                 return [Say(self._registration())]
-            if status == "registered" and self._phase is _Phase.REGISTERING:
+            if status == "registered" and self._phase is REGISTERING:
                 self.calls.why = status
-                self._phase = _Phase.REGISTERED
+                self._phase = REGISTERED
                 outcomes: list[Outcome] = [Registered(self.session_id)]
                 while self._to_end:
                     outcomes += self._end_orphan(self._to_end.pop(), now)
@@ -379,11 +386,7 @@ class Session(Generic[C]):
         return wire.encode(frame)
 
     def _event(self, frame: Frame, now: float) -> list[Outcome]:
-        call = self.calls.known(frame)
-        if call is not None:
-            name = self.calls.why = frame["event"]
-            event = self.calls.step(call, frame, name, now)
-            return [] if event is None else [event]
+        """An event that is not plainly one of a call we know."""
         name = text_of(frame["event"])
         if not name:
             return self.unreadable(ProtocolError("the CM sent an event without a name"))
@@ -391,7 +394,6 @@ class Session(Generic[C]):
             text = text_of(frame.get(key))
             if text and not is_id(text):
                 return self.unreadable(ProtocolError(f"the CM sent an event with no sound {key}"))
-        self.calls.why = name
         found = self.calls.apply(frame, now)
         outcomes: list[Outcome] = [*found.events]
         if found.to_end is not None:
@@ -430,12 +432,12 @@ class Session(Generic[C]):
             call, call_id = request.call, _call_id_of(frame)
             if call is None:
                 return []
-            if call._place is Place.ORPHAN:
+            if call._place is ORPHAN:
                 if refusal is not None:
                     self.calls.end(call, now)
                     return []
                 self.calls.identify(call, call_id, now)
-            elif call._place is Place.GONE and refusal is None:
+            elif call._place is GONE and refusal is None:
                 other = self.calls.get(call_id)  # made by events, as ours was taken for another
                 if other is not None:
                     self.calls.orphan(other, now)

@@ -14,10 +14,29 @@ from typing import TYPE_CHECKING, Any, Callable, Generic, TypeVar, cast
 import attrs
 
 from telephony.protocol import events
-from telephony.protocol.calls import CallInfo, Place, TrackedCall, advance, is_complete
+from telephony.protocol.calls import (
+    CLOSING,
+    GONE,
+    LIVE,
+    ORPHAN,
+    CallInfo,
+    Place,
+    TrackedCall,
+    advance,
+    is_complete,
+)
 from telephony.protocol.events import Event
 from telephony.protocol.routes import Route, Routes
-from telephony.protocol.states import TRANSITIONS, UP, CallState
+from telephony.protocol.states import (
+    ANSWERED,
+    HANGUP,
+    INCOMING,
+    RINGING,
+    TRANSITIONS,
+    UNBRIDGED,
+    UP,
+    CallState,
+)
 from telephony.protocol.wire import Frame, number_of, text_of, words_of
 
 if TYPE_CHECKING:
@@ -108,7 +127,7 @@ class CallTable(Generic[C]):
     def get(self, call_id: str) -> C | None:
         """The tracked call with this id."""
         call = self._by_id.get(call_id)
-        return call if call is not None and call._place is Place.LIVE else None
+        return call if call is not None and call._place is LIVE else None
 
     # --- our own commands ------------------------------------------------------------
 
@@ -142,10 +161,10 @@ class CallTable(Generic[C]):
 
     def orphan(self, call: C, now: float) -> None:
         """Nobody holds *call*, which was dialled: it waits to turn up."""
-        if call._place is not Place.LIVE:
+        if call._place is not LIVE:
             return
         del self._live[call]
-        self._set_place(call, Place.ORPHAN, now + REMEMBERED_SECONDS)
+        self._set_place(call, ORPHAN, now + REMEMBERED_SECONDS)
         self._orphans[call] = None
         if len(self._orphans) > REMEMBERED_MOST:
             self._forget(next(iter(self._orphans)), now)
@@ -160,7 +179,7 @@ class CallTable(Generic[C]):
             del self._orphans[call]
             self._live[call] = None
             deadline = now + self._stale_timeout if call.info.stale else None
-            self._set_place(call, Place.LIVE, deadline)
+            self._set_place(call, LIVE, deadline)
         else:
             self.close(call, now)
         return events.CallOrphaned(call=cast("Call", call))
@@ -173,15 +192,15 @@ class CallTable(Generic[C]):
         A call that we had let go of is tracked again.
         """
         call = self._by_id.get(call_id, call)
-        if call is None or call.info.state is CallState.HANGUP:
+        if call is None or call.info.state is HANGUP:
             return None
-        if call._place is Place.GONE:
+        if call._place is GONE:
             self._ended.pop(call_id, None)
             self._admit(call, call_id)
         call._accepted = True
         call._held_until = None
         self._strangers.pop(call, None)
-        self._set_place(call, Place.LIVE, None)
+        self._set_place(call, LIVE, None)
         new: dict[str, Any] = {"channel": channel, "uid": uid, "app_id": app_id or call.info.app_id}
         self._change(call, active=True, stale=False, **new)
         self._routes.add(call)
@@ -190,43 +209,43 @@ class CallTable(Generic[C]):
     def maybe_joined(self, call: C, channel: str, uid: str, now: float) -> None:
         """An accept or bridge of *call* had no answer: it stays until an event tells more."""
         self._routes.add(call, channel, uid)
-        if call._place is Place.LIVE and call._offered:
+        if call._place is LIVE and call._offered:
             call._held_until = None
             self._strangers.pop(call, None)
-            self._set_place(call, Place.LIVE, now + self._stale_timeout)
+            self._set_place(call, LIVE, now + self._stale_timeout)
 
     def accepted(self, call_id: str, channel: str, uid: str, app_id: str | None) -> C | None:
         """The CM took our accept of a call that we had not seen."""
         tombstone = self._ended.get(call_id)
         if call_id in self._by_id or (tombstone and tombstone.ended):
             return None
-        info = CallInfo(state=CallState.INCOMING, direction="inbound")
+        info = CallInfo(state=INCOMING, direction="inbound")
         call = self._admit(self._make(info), call_id)
         return self.joined(call, call_id, channel, uid, app_id)
 
     def close(self, call: C, now: float) -> None:
         """The CM took our hangup or reject: over at once, its ``call_hangup`` comes later."""
-        if call._place is Place.GONE or call._place is Place.CLOSING:
+        if call._place is GONE or call._place is CLOSING:
             return
         self._live.pop(call, None)
         self._orphans.pop(call, None)
         call._closed_at = now
-        self._set_place(call, Place.CLOSING, now + CLOSING_SECONDS)
-        self._change(call, state=CallState.HANGUP, active=False, stale=False)
+        self._set_place(call, CLOSING, now + CLOSING_SECONDS)
+        self._change(call, state=HANGUP, active=False, stale=False)
 
     def end(self, call: C, now: float) -> None:
         """The call is over, and no event will tell of it."""
-        if call._place is not Place.GONE:
-            self._forget(call, now, state=CallState.HANGUP)
+        if call._place is not GONE:
+            self._forget(call, now, state=HANGUP)
 
     def drop(self, call: C, now: float) -> None:
         """The call is not ours (any more); what becomes of it we do not know."""
-        if call._place is not Place.GONE:
+        if call._place is not GONE:
             self._forget(call, now)
 
     def decline(self, call: C, now: float) -> None:
         """This incoming call is not for us; nothing if it was accepted meanwhile."""
-        if call._place is Place.LIVE and call._offered:
+        if call._place is LIVE and call._offered:
             self.why = "nobody wanted it"
             self.drop(call, now)
 
@@ -238,7 +257,7 @@ class CallTable(Generic[C]):
             if not call.info.stale:
                 self._change(call, stale=True)
                 deadline = now + self._stale_timeout
-                self._set_place(call, Place.LIVE, min(deadline, call._held_until or deadline))
+                self._set_place(call, LIVE, min(deadline, call._held_until or deadline))
         for call in self._orphans:
             self._change(call, stale=True)
 
@@ -274,7 +293,7 @@ class CallTable(Generic[C]):
             call = self._by_id.get(frame["callid"])
             if (
                 call is not None
-                and call._place is Place.LIVE
+                and call._place is LIVE
                 and frame["event"] in TRANSITIONS
                 and (frame["channel"], frame["uid"]) in call._routes
                 and frame["appid"] == call.info.app_id
@@ -287,7 +306,7 @@ class CallTable(Generic[C]):
     def apply(self, frame: Frame, now: float) -> Found[C]:
         """Take in one event frame."""
         found: Found[C] = Found()
-        name = text_of(frame.get("event"))
+        name = self.why = text_of(frame.get("event"))
         call_id = text_of(frame.get("callid"))
         call = self._by_id.get(call_id) if call_id else None
         if call is None:
@@ -310,9 +329,9 @@ class CallTable(Generic[C]):
                 )
                 return found
             call = self._stranger(frame, name, call_id, None if has_id else route)
-            if any(other._place is Place.ORPHAN for other in self._routes.unbound(route)):
+            if any(other._place is ORPHAN for other in self._routes.unbound(route)):
                 self._suspects[call] = None
-        if call._place is Place.ORPHAN:
+        if call._place is ORPHAN:
             if not call.info.call_id and name != "call_hangup":
                 call._leg = TRANSITIONS.get(name, {}).get(call._leg, call._leg)
                 return found  # it is up, but there is no id yet to hang it up by
@@ -320,7 +339,7 @@ class CallTable(Generic[C]):
             if not self._keep_orphans and name != "call_hangup":
                 found.to_end = call
         event = self.step(call, frame, name, now)
-        if call_id == call.info.call_id and call._place is not Place.GONE:
+        if call_id == call.info.call_id and call._place is not GONE:
             # Where it is by its own id, also if the answer that would have told was lost.
             self._routes.add(call, text_of(frame.get("channel")), text_of(frame.get("uid")))
         if event is not None:
@@ -341,10 +360,10 @@ class CallTable(Generic[C]):
         if (
             name == "call_hangup"
             and not has_id
-            and call._place is not Place.CLOSING
+            and call._place is not CLOSING
             # Seconds are coarse: two calls can end with equal words. One whose audio has
             # left is about to end, and one that never ends is worse than one that ends early.
-            and call._leg is not CallState.UNBRIDGED
+            and call._leg is not UNBRIDGED
             and self._routes.are_last_words(route, frame)
         ):
             return None  # the copy of an older call's hangup
@@ -352,17 +371,18 @@ class CallTable(Generic[C]):
 
     def step(self, call: C, frame: Frame, name: str, now: float) -> Event | None:
         """Move *call* by one event; None if it is late or a copy."""
+        self.why = name
         new = advance(call, frame, name)
         if name == "call_incoming" and new is not None and not call._accepted:
             call._held_until = now + INCOMING_SECONDS
-            self._set_place(call, Place.LIVE, call._held_until)
-        if call._deadline is not None and call._place is Place.LIVE:
+            self._set_place(call, LIVE, call._held_until)
+        if call._deadline is not None and call._place is LIVE:
             its_own = text_of(frame.get("callid")) == call.info.call_id
             if its_own or (new is not None and self._routes.is_alone(call)):
                 # So the CM knows the call; an answer ends its being held.
                 if call._leg in UP or name == "dtmf_received":
                     call._held_until = None
-                self._set_place(call, Place.LIVE, call._held_until)
+                self._set_place(call, LIVE, call._held_until)
                 if call.info.stale:
                     self._change(call, stale=False)
         if new is None:
@@ -376,7 +396,7 @@ class CallTable(Generic[C]):
             self._routes.add(call)
         if name == "dtmf_received":
             digits = text_of(frame.get("digits"))
-            echo = call._is_echo(digits, now)
+            echo = call._echoes != "" and call._is_echo(digits, now)
             if not echo and call._leg in UP:
                 call._heard(digits)
             return events.dtmf_received(frame, call, call.info, digits, echo)
@@ -387,9 +407,9 @@ class CallTable(Generic[C]):
         direction = sys.intern(words_of(frame.get("direction")))
         if name == "call_incoming":
             direction = direction or "inbound"
-        state = CallState.INCOMING if direction == "inbound" else CallState.RINGING
+        state = INCOMING if direction == "inbound" else RINGING
         if name == "dtmf_received":
-            state = CallState.ANSWERED
+            state = ANSWERED
         _, channel, uid = route or Route("", "", "")
         info = CallInfo(state=state, direction=direction, channel=channel, uid=uid)
         call = self._admit(self._make(info), call_id)
@@ -405,7 +425,7 @@ class CallTable(Generic[C]):
 
     def _admit(self, call: C, call_id: str = "") -> C:
         self._live[call] = None
-        self._set_place(call, Place.LIVE, None)
+        self._set_place(call, LIVE, None)
         if call_id:
             self._bind(call, call_id)
         self._routes.add(call)
@@ -416,7 +436,7 @@ class CallTable(Generic[C]):
             self._by_id.pop(call.info.call_id, None)
             self._change(call, call_id=call_id)
             self.moves.append(Move(call_id, None, call.info.state, self.why))
-            if call._place is Place.ORPHAN:
+            if call._place is ORPHAN:
                 self._known_orphans[call] = None
         self._by_id[call_id] = call
 
@@ -425,7 +445,7 @@ class CallTable(Generic[C]):
         for suspect in list(self._suspects):
             info = suspect.info
             unbound = self._routes.unbound(Route(info.app_id, info.channel, info.uid))
-            if not any(call._place is Place.LIVE for call in unbound):
+            if not any(call._place is LIVE for call in unbound):
                 del self._suspects[suspect]
                 if len(unbound) == 1:
                     self.identify(unbound[0], info.call_id, now)
@@ -438,7 +458,7 @@ class CallTable(Generic[C]):
         if other is None and call_id in self._ended:
             other = self._ended[call_id].call
         if other is None:
-            if call._place is Place.GONE:  # events without an id had ended it
+            if call._place is GONE:  # events without an id had ended it
                 self._change(call, call_id=call_id)
                 self._bury(call_id, _Tombstone(now + REMEMBERED_SECONDS, True, None))
             else:
@@ -454,9 +474,9 @@ class CallTable(Generic[C]):
             for name in ("direction", "from_", "to", "channel", "uid", "app_id", "video")
         }
         self._change(other, created_at=dialled.created_at, **new)
-        if other._place is not Place.GONE:
+        if other._place is not GONE:
             self._routes.add(other)
-        if place is Place.ORPHAN and other._place is Place.LIVE:
+        if place is ORPHAN and other._place is LIVE:
             del self._live[other]
             self._orphans[other] = None
             self._set_place(other, place, deadline)
@@ -473,7 +493,7 @@ class CallTable(Generic[C]):
     def _set_place(self, call: C, place: Place, deadline: float | None) -> None:
         call._place = place
         call._deadline = deadline
-        if place is Place.ORPHAN and call.info.call_id:
+        if place is ORPHAN and call.info.call_id:
             self._known_orphans[call] = None
         else:
             self._known_orphans.pop(call, None)
@@ -486,12 +506,12 @@ class CallTable(Generic[C]):
         """Take *call* out of every index; only its id is remembered."""
         self._live.pop(call, None)
         self._orphans.pop(call, None)
-        self._set_place(call, Place.GONE, None)
+        self._set_place(call, GONE, None)
         self._suspects.pop(call, None)
         self._strangers.pop(call, None)
         self._routes.remove(call)
         call_id = call.info.call_id
-        ended = new.get("state", call.info.state) is CallState.HANGUP
+        ended = new.get("state", call.info.state) is HANGUP
         if call.info.active and not ended:
             self.moves.append(Move(call_id, call.info.state, None, self.why))
         if self._by_id.get(call_id) is call:

@@ -11,14 +11,15 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from typing import Callable, Hashable, Iterable
+from typing import Any, Callable, Hashable, Sequence
 
 from telephony.runtime import forks
 from telephony.runtime.deadline import Deadline
 
 log = logging.getLogger("telephony")
 
-Job = Callable[[], object]
+#: The lane, the function to be called there, and its arguments.
+Job = tuple[Hashable, Callable[..., object], tuple[Any, ...]]
 
 #: A worker with nothing to do ends after this many seconds.
 IDLE_SECONDS = 30.0
@@ -34,7 +35,7 @@ class Dispatcher:
         self._quiet = threading.Condition(self.lock)
         # A lane is here while a job of it is ready or runs; the deque is made for a second one.
         self._lanes: dict[Hashable, deque[Job] | None] = {}
-        self._ready: deque[tuple[Hashable, Job]] = deque()  # the next job of each lane
+        self._ready: deque[Job] = deque()  # the next job of each lane
         self._threads: set[threading.Thread] = set()
         self._idle = 0
         self._waking = False  # a worker was woken or started, and has not looked yet
@@ -51,19 +52,20 @@ class Dispatcher:
         """Jobs that wait for a worker."""
         return self._queued
 
-    def submit(self, lane: Hashable, job: Job) -> None:
-        """Run *job* after all that was submitted to *lane* before. Never blocks for long."""
-        self.submit_all(((lane, job),))
+    def submit(self, lane: Hashable, function: Callable[..., object], *arguments: Any) -> None:
+        """Run *function* after all that was submitted to *lane* before. Never blocks for long."""
+        self.submit_all([(lane, function, arguments)])
 
-    def submit_all(self, jobs: Iterable[tuple[Hashable, Job]]) -> None:
+    def submit_all(self, jobs: Sequence[Job]) -> None:
         """As ``submit`` for each; the lock is taken once for all."""
         lanes, ready = self._lanes, self._ready
         with self.lock:
-            for lane, job in jobs:
-                self._queued += 1
+            self._queued += len(jobs)
+            for job in jobs:
+                lane = job[0]
                 if lane not in lanes:
                     lanes[lane] = None
-                    ready.append((lane, job))
+                    ready.append(job)
                     continue
                 waiting = lanes[lane]
                 if waiting is None:
@@ -142,18 +144,18 @@ class Dispatcher:
 
     def _run(self) -> None:
         me = threading.current_thread()
-        ready, lanes, lock, pid = self._ready, self._lanes, self.lock, self._pid
+        ready, lanes, lock, pid, most = self._ready, self._lanes, self.lock, self._pid, self._most
         lock.acquire()
         self._waking = False
         self._running += 1
         while ready or self._wait_for_work():
-            lane, job = ready.popleft()
-            if ready and not self._waking:
+            lane, function, arguments = ready.popleft()
+            if ready and self._running < most and not self._waking:
                 self._wake_one()
             self._queued -= 1
             lock.release()
             try:
-                job()
+                function(*arguments)
             except BaseException:
                 if forks.pid != pid:
                     raise
@@ -165,7 +167,7 @@ class Dispatcher:
             lock.acquire()
             waiting = lanes[lane]
             if waiting:
-                ready.append((lane, waiting.popleft()))
+                ready.append(waiting.popleft())
             else:
                 del lanes[lane]
             if self._drains:

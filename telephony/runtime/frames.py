@@ -35,6 +35,7 @@ PROTOCOL_ERROR, TOO_BIG = 1002, 1009
 _HEAD = struct.Struct("!HH").unpack_from
 #: That half of a text message in one piece, whose size is to be added: 126 if it follows.
 _TEXT = (0x80 | ABNF.OPCODE_TEXT) << 8
+_LONGER_TEXT = _TEXT + 126
 
 
 #: Masking keys: to ask the system for each takes as long as all else about a frame.
@@ -110,58 +111,74 @@ class FrameReader:
             if len(self._buffer) < self._wanted:
                 return messages
             source = self._buffer
-        position, limit = 0, len(source)
-        gathering = self._opcode
-        while limit - position >= 2:
-            # Nearly every frame is a text message in one piece of less than 64 KiB: cut out here
-            # it takes a third of the time.
-            if limit - position >= 4 and not gathering:
-                head, size = _HEAD(source, position)
-                short = head - _TEXT
-                start = position + 4 if short == 126 else position + 2
-                stop = start + size if short == 126 else start + short
-                if 0 <= short <= 126 and stop <= limit and stop - start <= self._max_size:
-                    try:
-                        messages.append(source[start:stop].decode())
-                    except UnicodeDecodeError:
-                        messages.append(bytes(source[start:stop]))
-                    position = stop
-                    continue
-            first, size = source[position], source[position + 1]
-            start = position + 2
-            if size >= 126:
-                extra = 2 if size == 126 else 8 if size == 127 else 0
-                if extra == 0:
-                    self._break("a masked frame")
-                    break
-                if limit - start < extra:
-                    self._wanted = 2 + extra
-                    break
-                size = int.from_bytes(source[start:start + extra], "big")
-                start += extra
-            if not self._allows(first, size):
-                break
-            stop = start + size
-            if stop > limit:
-                self._wanted = stop - position
-                break
-            payload = bytes(source[start:stop])
-            if first == 0x81:  # nearly every frame: a text message in one piece
-                messages.append(_text(payload))
-            elif not self._take(first, payload, messages):
-                break
-            gathering = self._opcode
-            position = stop
-        else:
-            self._wanted = 2
+        position, before = 0, -1
+        while position != before:
+            before = self._cut_texts(source, position, messages)
+            position = self._cut_one(source, before, messages)
         if self.end is not None:
             self._buffer.clear()
             self._fragments.clear()
         elif source is self._buffer:
             del self._buffer[:position]
-        elif position < limit:
+        elif position < len(source):
             self._buffer += source[position:]
         return messages
+
+    def _cut_texts(
+        self, source: bytes | bytearray, position: int, messages: list[str | bytes]
+    ) -> int:
+        """Take in text messages in one piece of less than 64 KiB, which nearly all frames are.
+
+        Returns where the first frame is that is none, or not there as a whole: that is for
+        ``_cut_one``, which takes three times as long.
+        """
+        limit = len(source) if not self._opcode else 0
+        while limit - position >= 4:
+            head, size = _HEAD(source, position)
+            if head == _LONGER_TEXT:
+                start = position + 4
+            elif _TEXT <= head < _LONGER_TEXT:
+                start = position + 2
+                size = head - _TEXT
+            else:
+                break
+            stop = start + size
+            if stop > limit or size > self._max_size:
+                break
+            try:
+                messages.append(source[start:stop].decode())
+            except UnicodeDecodeError:
+                messages.append(bytes(source[start:stop]))
+            position = stop
+        return position
+
+    def _cut_one(
+        self, source: bytes | bytearray, position: int, messages: list[str | bytes]
+    ) -> int:
+        """Take in any frame; returns where it ends, or *position* if no more can be taken in."""
+        there = len(source) - position
+        self._wanted = 2
+        if there < 2:
+            return position
+        first, size = source[position], source[position + 1]
+        start = position + 2
+        if size >= 126:
+            extra = 2 if size == 126 else 8 if size == 127 else 0
+            if extra == 0:
+                self._break("a masked frame")
+                return position
+            self._wanted = 2 + extra
+            if there < self._wanted:
+                return position
+            size = int.from_bytes(source[start:start + extra], "big")
+            start += extra
+        if not self._allows(first, size):
+            return position
+        stop = start + size
+        self._wanted = stop - position
+        if there < self._wanted:
+            return position
+        return stop if self._take(first, bytes(source[start:stop]), messages) else position
 
     def _allows(self, first: int, size: int) -> bool:
         """Check a header; sets ``end`` if the frame is not allowed."""

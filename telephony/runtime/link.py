@@ -6,7 +6,7 @@ import contextlib
 import logging
 import threading
 from collections import deque
-from typing import Callable, Generic, Sequence, TypeVar
+from typing import Any, Callable, Generic, Sequence, TypeVar
 from urllib.parse import urlsplit
 
 import attrs
@@ -16,7 +16,7 @@ from telephony.hooks import Hooks
 from telephony.protocol import wire
 from telephony.protocol.calls import TrackedCall
 from telephony.protocol.events import CallOrphaned, Event
-from telephony.protocol.session import Answer, Outcome, Say, Session
+from telephony.protocol.session import Answer, Outcome, Refused, Registered, Say, Session
 from telephony.protocol.states import ConnectionState
 from telephony.runtime.backoff import Backoff
 from telephony.runtime.pending import Pending
@@ -25,6 +25,9 @@ from telephony.runtime.transport import ConnectionDown, Transport, TransportOpti
 log = logging.getLogger("telephony")
 
 IDLE, CONNECTING, CONNECTED, RECONNECTING, CLOSED = ConnectionState
+
+#: The outcomes that are no events.
+_ACTS = frozenset({Say, Answer, Registered, Refused})
 
 C = TypeVar("C", bound=TrackedCall)
 
@@ -97,7 +100,9 @@ class Link(Generic[C]):
 
     def carry_out(self, outcomes: list[Outcome]) -> None:
         """Do what the session decided, in that order, now that its lock is free."""
-        events: list[Event] = []  # handed on together: that is cheaper than one by one
+        events: list[Any] = []  # handed on together: that is cheaper than one by one
+        if _ACTS.isdisjoint(map(type, outcomes)):  # as nearly always: then none is looked at here
+            events, outcomes = outcomes, []
         for outcome in outcomes:
             if isinstance(outcome, Event):
                 events.append(outcome)
@@ -115,9 +120,11 @@ class Link(Generic[C]):
 
     def tell(self, *events: Event) -> None:
         """Hand events on; what goes wrong there must not end the reader."""
-        for event in events:
-            if type(event) is CallOrphaned:
-                log.warning("call %s turned up after its dial gave up", event.call.info.call_id)
+        if CallOrphaned in map(type, events):
+            for event in events:
+                if type(event) is CallOrphaned:
+                    name = event.call.info.call_id
+                    log.warning("call %s turned up after its dial gave up", name)
         try:
             self._emit(events)
         except Exception:
