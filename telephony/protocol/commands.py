@@ -27,9 +27,9 @@ def checked_text(name: str, value: object) -> str:
     """*value* if it is text with something in it and no control characters."""
     if not isinstance(value, str):
         raise InvalidArgumentError(f"{name} must be a string, not {type(value).__name__}")
-    if not value.strip():
+    if not value or value.isspace():
         raise InvalidArgumentError(f"{name} must not be empty")
-    if CONTROL.search(value):
+    if not value.isprintable() and CONTROL.search(value):
         raise InvalidArgumentError(f"{name} must not hold control characters or line breaks")
     return value
 

@@ -180,7 +180,9 @@ class Session(Generic[C]):
         """Give *command* its id and its text; a dial gets its call."""
         self._count += 1
         request_id = self.calls.why = f"{command.action}_{self._count}"
-        text = wire.encode({**command.to_wire(), "request_id": request_id})
+        frame = command.to_wire()
+        frame["request_id"] = request_id
+        text = wire.encode(frame)
         if isinstance(command, Dial):
             self.secrets.add(token=command.token, sip=command.sip)
             call = self.calls.dial(

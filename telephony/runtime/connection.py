@@ -226,7 +226,9 @@ class Connection(Generic[C]):
                 if self._give_up(request):
                     raise self._session.timed_out(request, timeout)
                 slot.wait(None)  # it is about to be filled: the reader has taken the request
-            return slot.result(), request.call
+            response = slot.result()
+            self._link.pending.put_back(slot)
+            return response, request.call
         except TelephonyError:
             raise
         except BaseException:  # Ctrl-C and its like: nobody will hold what this makes

@@ -76,44 +76,52 @@ class Descriptor:
 
     def wait(
         self,
+        seconds: float | None,
         *,
-        deadline: Deadline,
         read: bool = False,
-        write: bool | Callable[[], bool] = False,
-        bell: bool = True,
+        write: Callable[[], bool] | bool = False,
     ) -> bool:
-        """Block until the socket is ready, someone rings, or the deadline: is it ready?
+        """Block until the socket is ready, someone rings, or the time is over: is it ready?
 
-        ``write`` may be a question, asked with the lock held. With ``bell`` (the reader, or the
-        thread that opens: one at a time) raises ConnectionDown if it is over; without it
-        (writers, of whom there may be many) returns True then.
+        For the reader, or the thread that opens: one at a time. ``write`` may be a question, asked
+        with the lock held. Raises ConnectionDown if it is over.
         """
+        try:
+            with self.lock:
+                self.check()
+                write = write() if callable(write) else write
+                sock = self.sock
+                if self._polled != (sock, read, write) or self._poller is None:
+                    self._poller = _poller(sock, self._ear, read, write)
+                    self._polled = (sock, read, write)
+                poller = self._poller
+                self._unheeding = read and not write
+                self._waiting += 1
+            try:
+                return _poll(poller, sock, seconds)
+            finally:
+                with self.lock:
+                    self._waiting -= 1
+                    self._unheeding = False
+                    self._hush()
+        finally:
+            self.look_again()
+
+    def wait_for_room(self, deadline: Deadline) -> None:
+        """Block until the socket takes more, the deadline, or the end; any number of writers."""
         counted = False
         try:
             with self.lock:
-                if not bell and self.down is not None:
-                    return True
-                self.check()
-                counted = True
+                if self.down is not None:
+                    return
+                counted = True  # Ctrl-C can come between any two of these
                 self._waiting += 1
-                write = write() if callable(write) else write
-                if bell:
-                    self._unheeding = read and not write
-                sock, ear = self.sock, self._ear if bell else None
-            poller = self._poller
-            if not bell:
-                poller = _poller(sock, None, read, write)
-            elif poller is None or self._polled != (sock, read, write):
-                poller = self._poller = _poller(sock, ear, read, write)
-                self._polled = (sock, read, write)
-            return _poll(poller, sock, deadline)
+                sock = self.sock
+            _poll(_poller(sock, None, False, True), sock, deadline.remaining())
         finally:
             if counted:
                 with self.lock:
                     self._waiting -= 1
-                    if bell:
-                        self._unheeding = False
-                        self._hush()
             self.look_again()
 
     def wake(self) -> None:
@@ -134,7 +142,7 @@ class Descriptor:
             self._bell.send(b"\0")
 
     def _hush(self) -> None:
-        if self._ear is not None and self._rung and self.down is None:
+        if self._rung and self.down is None and self._ear is not None:
             self._rung = False
             self._ear.recv(1)
 
@@ -191,9 +199,8 @@ class Descriptor:
                         os.close(number)
 
 
-def _poll(poller: _Poller, sock: socket.socket | None, deadline: Deadline) -> bool:
+def _poll(poller: _Poller, sock: socket.socket | None, seconds: float | None) -> bool:
     """Wait for what *poller* waits for; True if it is ``sock`` that is ready."""
-    seconds = deadline.remaining()
     # A C int of milliseconds holds no more.
     found = poller.poll(None if seconds is None else math.ceil(min(seconds, 1e6) * 1000))
     number = -1 if sock is None else sock.fileno()

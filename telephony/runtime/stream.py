@@ -77,7 +77,7 @@ class Stream:
                 self._descriptor.sock = sock
             if code not in _IN_PROGRESS:
                 raise OSError(code, os.strerror(code))
-            while not self._descriptor.wait(write=True, deadline=deadline):
+            while not self._descriptor.wait(deadline.remaining(), write=True):
                 if deadline.expired:
                     raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
             code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
@@ -105,7 +105,7 @@ class Stream:
         while not self._step_handshake(tls):
             if deadline.expired:
                 raise TimeoutError
-            self.wait_for_bytes(deadline)
+            self.wait_for_bytes(deadline.remaining())
 
     def _step_handshake(self, tls: ssl.SSLObject) -> bool:
         try:
@@ -137,7 +137,7 @@ class Stream:
                 return data
             if data is not None:
                 raise ConnectionDown("the connection was closed by the other side")
-            self.wait_for_bytes(deadline)
+            self.wait_for_bytes(deadline.remaining())
         raise TimeoutError
 
     def unread(self, data: bytes) -> None:
@@ -213,7 +213,7 @@ class Stream:
         try:
             self._outbox.put(frame)
             while not self._try_write(frame, deadline):
-                self._descriptor.wait(write=True, deadline=deadline, bell=False)
+                self._descriptor.wait_for_room(deadline)
         except BaseException:
             with self._lock:
                 self._outbox.disown(frame)
@@ -289,16 +289,19 @@ class Stream:
         """Before anything else, once. Raises ConnectionDown, OSError."""
         self._descriptor.prepare()
 
-    def wait_for_bytes(self, deadline: Deadline) -> bool:
-        """Block until something may be read or, if anything waits for that, written."""
-        return self._descriptor.wait(read=True, write=self._wants_room, deadline=deadline)
+    def wait_for_bytes(self, seconds: float | None) -> None:
+        """Block until something may be read or (if anything waits for that) written, or a `wake`.
+
+        At most so many *seconds*.
+        """
+        self._descriptor.wait(seconds, read=True, write=self._wants_room)
 
     def _wants_room(self) -> bool:
         return bool(self._outbox) and self._write_error is None
 
     def wait_for_wake(self, deadline: Deadline) -> None:
         """Block until `wake`."""
-        self._descriptor.wait(deadline=deadline)
+        self._descriptor.wait(deadline.remaining())
 
     def wake(self) -> None:
         self._descriptor.wake()

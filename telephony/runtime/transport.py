@@ -99,24 +99,23 @@ class Transport:
         """Every whole message at hand, in order; the reader's thread only.
 
         Blocks until bytes come, at most ``timeout`` seconds (None: for ever); what comes may be
-        less than a message: then the list is empty. Text is str; a message that is binary or not
+        less than a message, or a wake for the thread's other work: then the list is empty. Text is str; a message that is binary or not
         UTF-8 is bytes. Raises ConnectionDown, once the messages before it were returned.
         """
         self._check_opened()
-        deadline = Deadline(timeout)
-        more = self._stream.more
+        stream = self._stream
         while self._reader.end is None:
-            # Not after a read that took all there was: it would be a system call for nothing.
-            data = self._stream.read() if more else None
-            more = False
+            # To read after a read that took all there was would be a system call for nothing.
+            waited = not stream.more
+            if waited:
+                stream.wait_for_bytes(timeout)
+            data = stream.read()
             if data is not None:
                 messages = self._take(data)
                 if messages or self._reader.end is None:
                     return messages
-            elif deadline.expired:
+            elif waited:
                 return []
-            else:
-                more = self._stream.wait_for_bytes(deadline)
         end = self._reader.end
         if end.goodbye is not None:
             with contextlib.suppress(ConnectionDown):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from telephony import CommandRefusedError
-from telephony.runtime.pending import Pending
+from telephony.runtime.pending import SPARE_MOST, Pending
 from tests.scripted import Running
 
 REFUSED = CommandRefusedError("no", action="x", reason="no")
@@ -67,3 +67,27 @@ def test_an_answer_nobody_waits_for_is_nobodys():
     pending.fill("x_2", {"first": True}, None)
     pending.fill("x_2", {"first": False}, None)
     assert {"first": True} == slot.result()
+
+
+def test_a_slot_that_was_put_back_is_as_new():
+    """The next command gets it, and waits."""
+    pending = Pending()
+    slot = pending.add("x_1")
+    pending.fill("x_1", {"a": 1}, REFUSED)
+    pending.put_back(slot)
+    again = pending.add("x_2")
+    assert slot is again
+    assert not again.wait(0)
+    pending.fill("x_1", {"a": 1}, None)  # a second answer to the first
+    assert not again.wait(0)
+    pending.fill("x_2", {"b": 2}, None)
+    assert {"b": 2} == again.result()
+
+
+def test_slots_are_not_kept_without_end():
+    """After a storm of commands only some stay."""
+    pending = Pending()
+    for slot in [pending.add(f"x_{i}") for i in range(SPARE_MOST + 5)]:
+        pending.put_back(slot)
+    assert SPARE_MOST == len({id(pending.add(f"y_{i}")) for i in range(SPARE_MOST)})
+    assert [] == pending._spare

@@ -489,7 +489,7 @@ class TestInterrupted:
     def test_ctrl_c_at_the_worst_moment(self, serve, monkeypatch):
         """Bytes left and nobody noted how many: the connection is over, the reader is told."""
         transport, _ = serve(echo)
-        reader = background(lambda: transport.receive(None))
+        reader = background(lambda: receive(transport))
 
         def flush(outbox, send, encrypt):
             if threading.current_thread() is threading.main_thread():  # whom signals are for
