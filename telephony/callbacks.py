@@ -20,9 +20,6 @@ log = logging.getLogger("telephony")
 QUEUED_MOST = 200_000
 
 
-Teller = Callable[[Any, tuple[Callback, ...]], object]
-
-
 class Callbacks:
     """Runs the callbacks that ``handlers`` names on the dispatcher's threads.
 
@@ -39,7 +36,7 @@ class Callbacks:
         hooks: Hooks | None = None,
     ) -> None:
         self.handlers = handlers
-        self.dispatcher = Dispatcher(workers)
+        self.dispatcher = Dispatcher(workers, self._perform)
         self._context = context
         self._decline = decline
         self._hooks = hooks
@@ -60,19 +57,17 @@ class Callbacks:
             if crowded and wanting and len(jobs) >= room:
                 self._drop(event)
                 wanting = ()
-            tell: Teller = self._tell
-            if type(event) is CallIncoming:
-                if not wanting:
+            if not wanting:
+                if type(event) is CallIncoming:
                     self._decline(event.call)
-                    continue
-                tell = self._offer
-            elif not wanting:
                 continue
+            now = 0.0
             if hooks is not None:
-                tell = self._timed(hooks, tell, len(jobs))
-            jobs.append((call, tell, (event, wanting)))
+                now = time.monotonic()
+                hooks.callback_queued(self.dispatcher.queued + len(jobs) + 1)
+            jobs.append((call, event, wanting, now))
         if jobs:
-            self.dispatcher.submit_all(jobs)
+            self.dispatcher.submit(jobs)
 
     def _drop(self, event: Event) -> None:
         if self.dropped % 1000 == 0:
@@ -84,24 +79,15 @@ class Callbacks:
             )
         self.dropped += 1
 
-    def _timed(self, hooks: Hooks, tell: Teller, before: int) -> Teller:
-        """*tell* with the hooks told of it; so many jobs are about to be queued *before* it."""
-        dispatcher, queued_at = self.dispatcher, time.monotonic()
+    def _perform(self, job: tuple[Call | None, Event, tuple[Callback, ...], float]) -> None:
+        """Let the callbacks that want it have an event, one after the other.
 
-        def timed(event: Any, wanting: tuple[Callback, ...]) -> None:
-            hooks.callback_started(dispatcher.queued, time.monotonic() - queued_at)
-            tell(event, wanting)
-
-        hooks.callback_queued(dispatcher.queued + before + 1)
-        return timed
-
-    def _offer(self, event: CallIncoming, wanting: tuple[Callback, ...]) -> None:
-        """Let the callbacks have an incoming call; one that none of them wants goes."""
-        if not self._tell(event, wanting) and not event.call._claimed:
-            self._decline(event.call)
-
-    def _tell(self, event: Event, wanting: tuple[Callback, ...]) -> bool:
-        """Call them one after the other; whether one of them returned True."""
+        An incoming call that is not claimed, and for which none of them returned True, goes.
+        """
+        _, event, wanting, queued_at = job
+        if self._hooks is not None:
+            waited = time.monotonic() - queued_at
+            self._hooks.callback_started(self.dispatcher.queued, waited)
         wanted = False
         for callback in wanting:
             try:
@@ -120,5 +106,6 @@ class Callbacks:
                     self.emit([ErrorOccurred(error=error)])
             if forks.pid != self._pid:
                 raise SystemExit
-        return wanted
+        if type(event) is CallIncoming and not wanted and not event.call._claimed:
+            self._decline(event.call)
 

@@ -105,7 +105,7 @@ class CallTable(Generic[C]):
         self._by_id: dict[str, C] = {}
         self._routes: Routes[C] = Routes(app_id)
         self._suspects: dict[C, None] = {}  # made by events that fitted an orphan and a dial
-        self._strangers: OrderedDict[C, None] = OrderedDict()  # that nobody here dialled or took
+        self._strangers: dict[C, None] = {}  # that nobody here dialled or took
         self._undialled = 0  # dials that are not answered yet
         self._ended: OrderedDict[str, _Tombstone[C]] = OrderedDict()
         self.moves: deque[Move] = deque(maxlen=REMEMBERED_MOST)  # to be logged, without the lock

@@ -78,7 +78,7 @@ def _scan_by(loads: Callable[[str], Any]) -> Callable[[str, int], tuple[Any, int
     """
 
     def scan(text: str, at: int) -> tuple[Any, int]:
-        if len(text) > READ_MOST:
+        if len(text) > READ_MOST or isinstance(text, bytes):
             return None, -1
         try:
             return loads(text), len(text)
@@ -103,15 +103,17 @@ def decode(message: str | bytes) -> Frame:
 
     ``bytes`` are a message that was binary or not UTF-8.
     """
+    try:
+        frame, end = _scan(message, 0)  # type: ignore[arg-type]
+        if end == len(message) and type(frame) is dict:
+            return frame
+    except (StopIteration, ValueError, TypeError, RecursionError):
+        pass
+    # There are blanks around it, or worse.
     if isinstance(message, bytes):
         raise ProtocolError(f"the CM sent {len(message)} bytes that are not UTF-8 text")
     try:
-        try:
-            frame, end = _scan(message, 0)
-        except StopIteration:  # no value begins there
-            end = -1
-        if end != len(message):  # there are blanks around it, or worse
-            frame = _decoder.decode(message)
+        frame = _decoder.decode(message)
     except (ValueError, RecursionError) as error:
         # Of the error's words only what kind it is: they can quote what was sent.
         kind = getattr(error, "msg", None) or type(error).__name__

@@ -18,18 +18,22 @@ from telephony.runtime.deadline import Deadline
 
 log = logging.getLogger("telephony")
 
-#: The lane, the function to be called there, and its arguments.
-Job = tuple[Hashable, Callable[..., object], tuple[Any, ...]]
+#: The lane, and whatever else says what is to be done.
+Job = tuple[Any, ...]
 
 #: A worker with nothing to do ends after this many seconds.
 IDLE_SECONDS = 30.0
 
 
 class Dispatcher:
-    """Runs jobs on at most *workers* threads. What a job raises is logged, and ends no worker."""
+    """Has *perform* called with each job, on at most *workers* threads.
 
-    def __init__(self, workers: int) -> None:
+    What it raises is logged, and ends no worker.
+    """
+
+    def __init__(self, workers: int, perform: Callable[[Job], object]) -> None:
         self._most = workers
+        self._perform = perform
         self.lock = threading.Lock()  # guards everything below; never held while a job runs
         self._quiet = threading.Condition(self.lock)
         # A lane is here while a job of it is ready or runs; the deque is made for a second one.
@@ -53,12 +57,11 @@ class Dispatcher:
         """Jobs that wait for a worker."""
         return self._queued
 
-    def submit(self, lane: Hashable, function: Callable[..., object], *arguments: Any) -> None:
-        """Run *function* after all that was submitted to *lane* before. Never blocks for long."""
-        self.submit_all([(lane, function, arguments)])
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Have each done after all that was submitted to its lane before. Never blocks for long.
 
-    def submit_all(self, jobs: Sequence[Job]) -> None:
-        """As ``submit`` for each; the lock is taken once for all."""
+        The lock is taken once for all of them.
+        """
         lanes, ready = self._lanes, self._ready
         with self.lock:
             self._queued += len(jobs)
@@ -147,18 +150,19 @@ class Dispatcher:
     def _run(self) -> None:
         me, alarm = threading.current_thread(), threading.Lock()
         alarm.acquire()
-        ready, lanes, lock, pid, most = self._ready, self._lanes, self.lock, self._pid, self._most
+        ready, lanes, lock, perform = self._ready, self._lanes, self.lock, self._perform
+        pid, most = self._pid, self._most
         lock.acquire()
         self._waking = False
         self._running += 1
         while ready or self._sleep(alarm):
-            lane, function, arguments = ready.popleft()
+            job = ready.popleft()
             if ready and self._running < most and not self._waking:
                 self._wake_one()
             self._queued -= 1
             lock.release()
             try:
-                function(*arguments)
+                perform(job)
             except BaseException:
                 if forks.pid != pid:
                     raise
@@ -168,6 +172,7 @@ class Dispatcher:
                 # and its lock are the parent's. The end of the thread is the end of the child.
                 return
             lock.acquire()
+            lane = job[0]
             waiting = lanes[lane]
             if waiting:
                 ready.append(waiting.popleft())
