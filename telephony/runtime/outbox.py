@@ -113,23 +113,17 @@ class Outbox:
                     self._torn = not in_c and len(counts) == noted
                     raise
                 if counts[-1] == len(rest):
-                    self._wire = b""
+                    self._unload()
         except (BlockingIOError, InterruptedError):
             pass
 
     def _load(self, encrypt: Callable[[bytes], bytes] | None) -> bool:
-        """Note that the last batch left; put the next into ``_wire``: is there any?"""
-        self._torn = True
-        for frame in self._batch:
-            frame.place = LEFT
-            if not frame.owned:
-                self._count(frame, -1)
-        self._batch = batch = []
-        self._counts = []
+        """Put the next batch into ``_wire``: is there any?"""
         line, size = self._line, 0
         if not line and encrypt is None:  # else TLS itself may have something to say
-            self._torn = False
             return False
+        self._torn = True
+        batch = self._batch
         while line and size < _BATCH:
             frame = line.popleft()
             frame.place = LEAVING
@@ -141,6 +135,18 @@ class Outbox:
         self._wire = encrypt(clear) if encrypt else clear
         self._torn = False
         return bool(self._wire)
+
+    def _unload(self) -> None:
+        """Note that the batch left."""
+        self._torn = True
+        for frame in self._batch:
+            frame.place = LEFT
+            if not frame.owned:
+                self._count(frame, -1)
+        self._batch = []
+        self._counts = []
+        self._wire = b""
+        self._torn = False
 
     def _count(self, frame: Frame, sign: int) -> None:
         self._posted_frames += sign
