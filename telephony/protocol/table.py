@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict, deque
-from typing import TYPE_CHECKING, Any, Callable, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Callable, Generic, NamedTuple, TypeVar, cast
 
 import attrs
 
@@ -23,6 +23,7 @@ from telephony.protocol.calls import (
     Place,
     TrackedCall,
     advance,
+    evolved,
     is_complete,
 )
 from telephony.protocol.events import Event
@@ -61,8 +62,7 @@ class _Tombstone(Generic[C]):
     call: C | None  # kept where a dial's answer may still ask for it
 
 
-@attrs.frozen
-class Move:
+class Move(NamedTuple):
     """A call got another state, became known by its id, or was let go of while it may be up.
 
     ``before`` is None for the second, ``after`` for the third. ``why`` is the event, the request
@@ -484,10 +484,11 @@ class CallTable(Generic[C]):
 
     def _change(self, call: C, **new: Any) -> None:
         """Swap the call's snapshot for one with these fields."""
-        before, after = call.info, attrs.evolve(call.info, **new)
+        before, after = call.info, evolved(call.info, new)
         if before.state is not after.state:
             self.moves.append(Move(after.call_id, before.state, after.state, self.why))
-        call._complete = is_complete(after)
+        if not call._complete:
+            call._complete = is_complete(after)
         call._changed(after)
 
     def _set_place(self, call: C, place: Place, deadline: float | None) -> None:

@@ -152,6 +152,8 @@ class Link(Generic[C]):
             with contextlib.suppress(IndexError):  # another thread may be faster
                 log.info("connection %s -> %s", *self._steps.popleft())
         moves = self.session.calls.moves
+        if moves and not log.isEnabledFor(logging.INFO):  # one by one they take time
+            moves.clear()
         while moves:
             with contextlib.suppress(IndexError):
                 move = moves.popleft()

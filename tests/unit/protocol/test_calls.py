@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from telephony import CallInfo, CallState
-from telephony.protocol.calls import ECHO_SECONDS
+from telephony.protocol.calls import ECHO_SECONDS, evolved
 from telephony.protocol.commands import SendDtmf
 from tests.unit.protocol.conversation import STAMP, Conversation, names
 
@@ -30,6 +30,18 @@ def test_a_snapshot_never_changes(conversation):
     assert before is not call.info
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         call.info.state = CallState.RINGING
+
+
+@pytest.mark.parametrize("name", [field.name for field in attrs.fields(CallInfo)])
+def test_a_changed_copy_differs_in_that_only(name):
+    """For every attribute; the one it is made from stays."""
+    values = {field.name: f"of {field.name}" for field in attrs.fields(CallInfo)}
+    info = CallInfo(**{key.lstrip("_"): value for key, value in values.items()})
+    changed = evolved(info, {name: "new"})
+    assert {**values, name: "new"} == attrs.asdict(changed)
+    assert values == attrs.asdict(info)
+    assert attrs.evolve(info, **{name.lstrip("_"): "new"}) == changed
+    assert hash(changed) != hash(info)
 
 
 def test_an_events_info_is_the_snapshot_right_after_it(conversation):
