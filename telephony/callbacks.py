@@ -108,4 +108,3 @@ class Callbacks:
                 raise SystemExit
         if type(event) is CallIncoming and not wanted and not event.call._claimed:
             self._decline(event.call)
-

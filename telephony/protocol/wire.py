@@ -52,6 +52,7 @@ def _no_constant(name: str) -> NoReturn:
 
 _decoder = json.JSONDecoder(parse_constant=_no_constant)
 
+
 def _encode_by(encoder: json.JSONEncoder) -> Callable[[Any], str]:
     """The encoder's own part in C, kept: its ``encode`` spends half its time on making one."""
     make = getattr(json.encoder, "c_make_encoder", None)

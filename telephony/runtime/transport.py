@@ -99,8 +99,9 @@ class Transport:
         """Every whole message at hand, in order; the reader's thread only.
 
         Blocks until bytes come, at most ``timeout`` seconds (None: for ever); what comes may be
-        less than a message, or a wake for the thread's other work: then the list is empty. Text is str; a message that is binary or not
-        UTF-8 is bytes. Raises ConnectionDown, once the messages before it were returned.
+        less than a message, or a wake to send something: then the list is empty. Text is str; a
+        message that is binary or not UTF-8 is bytes. Raises ConnectionDown, once the messages
+        before it were returned.
         """
         self._check_opened()
         stream = self._stream

@@ -15,7 +15,11 @@ from telephony.protocol.events import (
 )
 
 INFO = CallInfo(
-    call_id="id-1", hangup_cause="NORMAL_CLEARING", duration=7, billsec=5, sip_disposition="send_bye"
+    call_id="id-1",
+    hangup_cause="NORMAL_CLEARING",
+    duration=7,
+    billsec=5,
+    sip_disposition="send_bye",
 )
 CALL = object()
 
