@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.rst"
 CHANGELOG = ROOT / "docs" / "changelog.rst"
 PROMISES = ROOT / "docs" / "promises.rst"
+PERFORMANCE = ROOT / "docs" / "performance.rst"
 
 
 @attrs.frozen
