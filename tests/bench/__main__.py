@@ -64,7 +64,11 @@ def table(rows: Sequence[Row], size: str, runs: int, file: str | None) -> int:
     if cores() is None:
         print("There is but one core: nothing is pinned, and clients and servers share it.")
     with Servers() as servers:
-        results = [measured(row, size, runs, servers) for row in rows]
+        results = []
+        for row in rows:
+            results.append(measured(row, size, runs, servers))
+            for verdict in verdicts(results[-1:]):  # for who has not the patience for the table
+                print("   ", " | ".join(verdict.cells()), file=sys.stderr, flush=True)
     took = time.monotonic() - began
     kept, of_all = (after - at for after, at in zip(stolen(), before))
     print(drawn([verdict.cells() for verdict in verdicts(results)]))

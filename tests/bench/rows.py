@@ -13,13 +13,13 @@ Options = Mapping[str, Any]
 class Contender:
     """One that is measured; ``options`` are its own, beside those of the row.
 
-    ``quick`` are more of them, for quick runs, where it would take too long with what others get.
+    ``fewer`` are more of them, by size, where it would take too long with what others get.
     """
 
     label: str
     subject: str
     options: Options = attrs.field(factory=dict)
-    quick: Options = attrs.field(factory=dict)
+    fewer: Mapping[str, Options] = attrs.field(factory=dict)
 
 
 @attrs.frozen
@@ -67,8 +67,7 @@ class Row:
     share: float = 1.0
 
     def options(self, size: str, contender: Contender) -> dict[str, Any]:
-        quick = contender.quick if size == "quick" else {}
-        return {**self.sizes[size], **contender.options, **quick}
+        return {**self.sizes[size], **contender.options, **contender.fewer.get(size, {})}
 
     def runs(self, asked: int) -> int:
         return max(1, round(asked * self.share))
@@ -122,8 +121,11 @@ def _commands(callers: int, least: float, go: str) -> Row:
         "commands",
         of("ours", "naive"),
         (Line(text, "rate", "/s", least=least, against="naive", go=f"{go} × naive"),),
-        _counts(10_000, 1_280, 128, callers=callers),
+        _counts(5_120, 1_280, 128, callers=callers),
     )
+
+
+_FEWER = {"full": {"count": 10_000}, "quick": {"count": 4_000}}
 
 
 def _events(name: str, text: str, peers: str, least: float | None, go: str, **options: Any) -> Row:
@@ -131,11 +133,11 @@ def _events(name: str, text: str, peers: str, least: float | None, go: str, **op
         name,
         "events",
         tuple(
-            Contender(name, name, quick={"count": 4_000} if name in ("bare", "naive") else {})
+            Contender(name, name, fewer=_FEWER if name in ("bare", "naive") else {})
             for name in ["ours", *peers.split()]
         ),
         (Line(text, "rate", "/s", least=least, against="bare", go=go), *options.pop("lines", ())),
-        _of_calls(100_000, 20_000),
+        _of_calls(40_000, 20_000),
         **options,
     )
 
@@ -172,7 +174,7 @@ ROWS = (
             Line("the same, p99", "p99", "s", most=0.08, against="naive", go="0.08 × naive"),
             Line("the same, events/s that were heard", "heard", "/s"),
         ),
-        _of_calls(30_000, 5_000, rate=10_000),
+        _of_calls(15_000, 5_000, rate=10_000),
     ),
     _commands(1, 1.8, "1.8"),
     _commands(8, 3.6, "7"),
@@ -199,7 +201,7 @@ ROWS = (
                  most=2.2 / 10.8, against="naive", go="1.8 s (0.17 × naive)"),
             Line("the same in seconds", "cpu", "s", most=2.2, go="1.8 s"),
         ),
-        _of_calls(100_000, 5_000, rate=5_000),
+        _of_calls(25_000, 5_000, rate=5_000),
         pinned=True,
     ),
     _slow("slow-callbacks", 1, (
@@ -245,7 +247,7 @@ ROWS = (
             Line("the same, threads", "threads", "", most=2, go="5"),
         ),
         sizes({"seconds": 60}, {"seconds": 5}, {"seconds": 0.2}),
-        share=0.4,
+        share=0.3,
     ),
     Row(
         "connect",
@@ -282,7 +284,7 @@ ROWS = (
         ),
         (Line("CPU for 100,000 events of 10,000 calls ÷ of 10", "cpu", "s", most=1.10,
               against="10 calls", of="10,000 calls"),),
-        _counts(100_000, 20_000, 100),
+        _counts(50_000, 20_000, 100),
         pinned=True,
     ),
 )  # fmt: skip
