@@ -189,7 +189,7 @@ class Handlers:
             try:
                 found = self._unasked[type(event)]
             except KeyError:
-                found = self._sort(type(event))
+                found = self._note(type(event))
             if found is not None:
                 return found
         return tuple(
@@ -198,7 +198,7 @@ class Handlers:
             if registration.wants(event)
         )
 
-    def _sort(self, kind: type[Event]) -> tuple[Callback, ...] | None:
+    def _note(self, kind: type[Event]) -> tuple[Callback, ...] | None:
         """Note the callbacks for every event of this type; None if they depend on the event."""
         unasked = self._unasked
         all_ = (*self._methods, *self._callbacks)

@@ -75,7 +75,7 @@ def _scan_by(loads: Callable[[str], Any]) -> Callable[[str, int], tuple[Any, int
     """The same with another decoder, for whole texts.
 
     What it does not take is left to the standard library (half a surrogate pair, for one), and so
-    are long texts: orjson wants fourteen times their size while it reads.
+    are long texts: orjson wants fourteen times their size while it reads. Bytes are no text here.
     """
 
     def scan(text: str, at: int) -> tuple[Any, int]:

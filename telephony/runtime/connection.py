@@ -294,6 +294,9 @@ class Connection(Generic[C]):
             if not self._session.is_open(request):
                 return False
             outcomes = self._session.give_up(request, time.monotonic())
+            transport = self._link.transport
+        if transport is not None:
+            transport.wake()  # a call may have been given a time to go, which the reader is to keep
         self._link.pending.remove(request.request_id)
         self._link.carry_out(outcomes)
         return True

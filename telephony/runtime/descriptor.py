@@ -114,8 +114,9 @@ class Descriptor:
             with self.lock:
                 if self.down is not None:
                     return
-                counted = True  # Ctrl-C can come between any two of these
+                # In this order, for Ctrl-C in between: counted too often it stays open too long.
                 self._waiting += 1
+                counted = True
                 sock = self.sock
             _poll(_poller(sock, None, False, True), sock, deadline.remaining())
         finally:
@@ -125,7 +126,7 @@ class Descriptor:
             self.look_again()
 
     def wake(self) -> None:
-        """Make the thread in ``wait(bell=True)`` return. Never blocks."""
+        """Make the thread in ``wait`` return. Never blocks."""
         with self.lock:
             self._ring()
         self.look_again()

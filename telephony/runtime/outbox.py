@@ -69,7 +69,7 @@ class Outbox:
         )
 
     def put(self, frame: Frame) -> None:
-        """Put it in line; without the lock, if it is owned: whoever has that sends it too."""
+        """Put it in line. If it is owned, without the lock: whoever holds the lock sends it."""
         frame.place = QUEUED
         if not frame.owned:
             self._count(frame, 1)

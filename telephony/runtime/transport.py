@@ -156,6 +156,10 @@ class Transport:
         self._check_opened()
         self._stream.post(_encode(text))
 
+    def wake(self) -> None:
+        """Have ``receive()`` return, with nothing; any thread, never blocks."""
+        self._stream.wake()
+
     def ping(self) -> None:
         """Queue a ping; any thread, never blocks."""
         self._check_opened()

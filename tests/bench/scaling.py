@@ -61,13 +61,13 @@ SCALES = (
         "calls", "Events to a callback, by the calls that are tracked (pinned)",
         ("calls tracked", "events/s"),
         _row("calls", "events",
-             sizes({"count": 100_000}, {"count": 20_000}, {"count": 500}), True),
+             sizes({"count": 50_000}, {"count": 20_000}, {"count": 500}), True),
         ("ours",), "calls", (10, 100, 1_000, 10_000), "rate",
     ),
     Scale(
         "callers", "Commands, by the threads that send them", ("callers", "commands/s"),
         _row("callers", "commands",
-             sizes({"count": 10_000}, {"count": 2_560}, {"count": 128}), False),
+             sizes({"count": 5_120}, {"count": 2_560}, {"count": 128}), False),
         ("ours", "naive"), "callers", (1, 2, 4, 8, 16, 32, 64, 128), "rate",
     ),
     Scale(

@@ -8,6 +8,7 @@ import attrs
 import pytest
 
 from telephony import CallInfo, CallState
+from telephony.protocol import calls
 from telephony.protocol.calls import ECHO_SECONDS, evolved
 from telephony.protocol.commands import SendDtmf
 from tests.unit.protocol.conversation import STAMP, Conversation, names
@@ -30,6 +31,18 @@ def test_a_snapshot_never_changes(conversation):
     assert before is not call.info
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         call.info.state = CallState.RINGING
+
+
+def test_shared_strings_are_bounded(monkeypatch):
+    """Equal ones are one, up to a limit; past it each is its own."""
+    monkeypatch.setattr(calls, "_shared", {})
+    monkeypatch.setattr(calls, "SHARED_MOST", 2)
+    first, second, third = ("".join(["APP", str(number)]) for number in range(3))
+    assert [first, second, third] == [calls.shared(text) for text in (first, second, third)]
+    assert first is calls.shared("".join(["APP", "0"]))
+    again = "".join(["APP", "2"])
+    assert again is calls.shared(again)
+    assert 2 == len(calls._shared)
 
 
 @pytest.mark.parametrize("name", [field.name for field in attrs.fields(CallInfo)])

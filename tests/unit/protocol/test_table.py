@@ -623,6 +623,17 @@ def test_a_kept_orphan_turns_up_with_an_event():
     assert CallState.ANSWERED is request.call.info.state
 
 
+def test_a_kept_orphan_that_was_answered_unheard():
+    """It was answered when its id was not known yet; whatever event comes next tells its state."""
+    conversation = Conversation(keep_orphans=True)
+    request = given_up(conversation)
+    assert [] == conversation.event("call_answered", "", channel="room", uid="100")
+    conversation.succeeds(request, callid="id-1")
+    (pressed,) = conversation.event("dtmf_received", "id-1", digits="1")
+    assert CallState.ANSWERED is pressed.info.state
+    assert pressed.info.answered_at is not None
+
+
 def test_an_orphan_beside_a_new_dial_on_the_same_route(conversation):
     """Who dials again gets their own call's events, and the answers decide."""
     old = given_up(conversation)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 import time
 
 import pytest
@@ -376,3 +377,14 @@ def test_health_says_when_the_cm_was_last_heard(connected):
     client.close()
     assert client.health().last_seen_age is None
     assert age < time.monotonic() - began + SECONDS
+
+
+def test_the_reader_keeps_the_time_of_a_call_whose_dial_gave_up(connected, monkeypatch):
+    """It was waiting for as long as an idle connection lets it, and is told of the call."""
+    monkeypatch.setattr("telephony.runtime.reader.TICK_SECONDS", 0.01)
+    client, line = connected(ping_interval=100.0, ping_timeout=300.0)
+    session, expired = client._session, threading.Event()
+    monkeypatch.setattr(session, "expire", lambda now: expired.set())
+    with pytest.raises(CommandTimeoutError):
+        client.dial(**DIAL, command_timeout=0.01)
+    assert expired.wait(SECONDS)

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from telephony.runtime import dispatcher as module
+from telephony.runtime.deadline import Deadline
 from telephony.runtime.dispatcher import Dispatcher
 from tests.scripted import Running
 
@@ -364,3 +365,55 @@ def test_no_thread_can_be_had(make, monkeypatch, caplog):
     dispatcher.submit("b", second.set)
     assert first.wait(SECONDS)
     assert second.wait(SECONDS)
+
+
+class Interrupted(list):
+    """Ctrl-C comes right after the first item was taken off."""
+
+    rest = None
+
+    def pop(self):
+        item = super().pop()
+        if self.rest is None:
+            self.rest = True
+            raise KeyboardInterrupt
+        return item
+
+
+@pytest.mark.parametrize("do", [lambda d: d.submit("a", lambda: None), lambda d: d.stop()])
+def test_ctrl_c_while_a_worker_is_woken(make, do):
+    """It is woken all the same, and the next jobs wake workers too."""
+    dispatcher, done = make(2), threading.Event()
+    dispatcher.submit("a", lambda: None)
+    assert dispatcher.drain(SECONDS)
+    asleep(dispatcher)
+    dispatcher._asleep = Interrupted(dispatcher._asleep)
+    with pytest.raises(KeyboardInterrupt):
+        do(dispatcher)
+    for lane in "bc":
+        dispatcher.submit(lane, done.set)
+    assert done.wait(SECONDS)
+    assert dispatcher.drain(SECONDS)
+
+
+def test_a_worker_woken_just_when_its_time_is_over(make, monkeypatch):
+    """Neither it nor anybody else hangs, and it sleeps again."""
+    monkeypatch.setattr(module, "IDLE_SECONDS", 0.01)
+    dispatcher, seen = make(1), []
+    for number in range(50):
+        dispatcher.submit("a", lambda number=number: seen.append(number))
+        assert dispatcher.drain(SECONDS)
+        with dispatcher.lock:
+            if dispatcher._asleep:
+                dispatcher._wake()
+    assert list(range(50)) == seen
+
+
+def asleep(dispatcher):
+    """Wait until a worker is asleep."""
+    deadline = Deadline(SECONDS)
+    while not deadline.expired:
+        with dispatcher.lock:
+            if dispatcher._asleep:
+                return
+    raise AssertionError("no worker fell asleep")

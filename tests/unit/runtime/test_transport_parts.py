@@ -6,6 +6,8 @@ import contextlib
 import random
 import signal
 import socket
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -13,6 +15,16 @@ import pytest
 from telephony.runtime import frames
 from telephony.runtime.outbox import LEFT, MAX_POSTED_FRAMES, Frame, Outbox
 from tests.unit.runtime.transport_peers import BINARY, PING, PONG, close_frame, frame
+
+FORKS = """
+import os
+from telephony.runtime import frames
+frames.encode(1, b"")
+child = os.fork()
+print(frames.encode(1, b"")[2:6].hex(), flush=True)
+if child:
+    os.waitpid(child, 0)
+"""
 
 
 class TestFrameReader:
@@ -54,6 +66,15 @@ class TestFrameReader:
             for _ in range(5):
                 start = bytes([chance.choice((0x81, 0x01, 0x80, 0x89, 0x88, 0x82, 0x00))])
                 reader.feed(start + chance.randbytes(chance.randint(0, 40)))
+
+    def test_a_forked_child_has_keys_of_its_own(self):
+        """Those that are at hand are the parent's."""
+        ran = subprocess.run(
+            [sys.executable, "-c", FORKS], capture_output=True, text=True, timeout=60
+        )
+        keys = ran.stdout.split()
+        assert 2 == len(keys), ran.stderr
+        assert keys[0] != keys[1]
 
     def test_encode_masks_with_a_new_key(self):
         """Two equal texts differ on the wire, and are not readable there."""
