@@ -29,7 +29,7 @@ DIAL = {
 }
 
 
-# As most users have it, though the tests have the extra `speed` installed: `test_wire` tests both.
+# As most users have it, though the tests have the extra `speed` installed: some tests take both.
 wire._scan = wire._standard_scan
 
 # A run in the background is handed down a SIGINT that is ignored; tests of Ctrl-C need it.

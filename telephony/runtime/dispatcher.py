@@ -40,8 +40,8 @@ class Dispatcher:
         self._lanes: dict[Hashable, deque[Job] | None] = {}
         self._ready: deque[Job] = deque()  # the next job of each lane
         self._threads: set[threading.Thread] = set()
-        # A worker that waits for work waits for a lock of its own, which it holds. A Condition takes a
-        # tenth more time, and wakes the one that has slept longest instead of the quickest.
+        # A worker that waits for work waits for a lock of its own, which it holds. A Condition
+        # takes a tenth more time, and wakes the one that slept longest instead of the quickest.
         self._asleep: list[threading.Lock] = []
         self._waking = False  # a worker was woken or started, and has not looked yet
         self._queued = 0

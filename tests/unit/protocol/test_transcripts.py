@@ -14,6 +14,8 @@ from telephony.protocol.calls import TrackedCall
 from telephony.protocol.events import Event
 from telephony.protocol.session import Answer, Outcome, Refused, Registered, Say, Session
 
+pytestmark = pytest.mark.usefixtures("decoder")
+
 FOLDER = Path(__file__).parents[2] / "transcripts"
 FILES = sorted(FOLDER.glob("*.json"))
 

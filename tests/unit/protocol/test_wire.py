@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 
-import orjson
 import pytest
 
 from telephony import ProtocolError
@@ -15,11 +14,8 @@ from telephony.protocol.wire import Secrets
 HUGE = 10**5000  # Python refuses to write it as text
 
 
-@pytest.fixture(autouse=True, params=[None, orjson.loads], ids=["json", "orjson"])
-def decoder(request, monkeypatch):
-    """Whatever reads the texts, all of this holds."""
-    scan = wire._scan_by(request.param) if request.param else wire._standard_scan
-    monkeypatch.setattr(wire, "_scan", scan)
+# Whatever reads the texts, all of this holds.
+pytestmark = pytest.mark.usefixtures("decoder")
 
 
 # --- encode and decode -----------------------------------------------------------------
