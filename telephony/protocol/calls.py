@@ -86,14 +86,13 @@ class CallInfo:
 _NAMES = tuple(field.name for field in attrs.fields(CallInfo))
 _values_of = operator.attrgetter(*_NAMES)
 _setters = {name: getattr(CallInfo, name).__set__ for name in _NAMES}
-_all_setters = tuple(_setters.values())
 
 
 def evolved(info: CallInfo, changes: Mapping[str, Any]) -> CallInfo:
     """*info* with some of its attributes changed."""
     # attrs.evolve takes 14 µs where this takes 7, of the 32 of an event that moves its call.
     new: CallInfo = object.__new__(CallInfo)
-    for set_value, value in zip(_all_setters, _values_of(info)):
+    for set_value, value in zip(_setters.values(), _values_of(info)):
         set_value(new, value)
     for name, value in changes.items():
         _setters[name](new, value)
@@ -184,7 +183,7 @@ class TrackedCall:
     def _is_echo(self, digits: str, now: float) -> bool:
         """Whether *digits* are those of ours that are to come back next."""
         echoes = self._echoes
-        if not echoes or not digits or not echoes.startswith(digits) or now > self._echoes_until:
+        if not digits or not echoes.startswith(digits) or now > self._echoes_until:
             return False
         self._echoes = self._echoes[len(digits):]
         self._echoes_until = now + ECHO_SECONDS

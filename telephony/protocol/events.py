@@ -176,6 +176,7 @@ def dtmf_received(
     raw: Mapping[str, Any], call: Any, info: CallInfo, digits: str, echo: bool
 ) -> DtmfReceived:
     """The frame *raw* of *call*, as an event."""
+    # Apart from `call_event`, as these are by far the most: that is 28 bytecodes of 640 less.
     event: DtmfReceived = _new(DtmfReceived)
     _set(event, "__dict__", {
         "name": "dtmf_received",

@@ -16,8 +16,6 @@ import socket
 import threading
 from typing import Callable, Protocol
 
-from telephony.runtime.deadline import Deadline
-
 
 class ConnectionDown(Exception):
     """The established connection is gone.
@@ -107,8 +105,8 @@ class Descriptor:
         finally:
             self.look_again()
 
-    def wait_for_room(self, deadline: Deadline) -> None:
-        """Block until the socket takes more, the deadline, or the end; any number of writers."""
+    def wait_for_room(self, seconds: float | None) -> None:
+        """Block until the socket takes more, the time is over, or all is; any number of writers."""
         counted = False
         try:
             with self.lock:
@@ -118,7 +116,7 @@ class Descriptor:
                 self._waiting += 1
                 counted = True
                 sock = self.sock
-            _poll(_poller(sock, None, False, True), sock, deadline.remaining())
+            _poll(_poller(sock, None, False, True), sock, seconds)
         finally:
             if counted:
                 with self.lock:

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import threading
 from collections import deque
-from typing import Any, Callable, Generic, Sequence, TypeVar
+from typing import Any, Callable, Generic, Sequence, TypeVar, get_args
 from urllib.parse import urlsplit
 
 import attrs
@@ -16,7 +16,7 @@ from telephony.hooks import Hooks
 from telephony.protocol import wire
 from telephony.protocol.calls import TrackedCall
 from telephony.protocol.events import CallOrphaned, Event
-from telephony.protocol.session import Answer, Outcome, Refused, Registered, Say, Session
+from telephony.protocol.session import Answer, Outcome, Say, Session
 from telephony.protocol.states import ConnectionState
 from telephony.runtime.backoff import Backoff
 from telephony.runtime.pending import Pending
@@ -27,7 +27,7 @@ log = logging.getLogger("telephony")
 IDLE, CONNECTING, CONNECTED, RECONNECTING, CLOSED = ConnectionState
 
 #: The outcomes that are no events.
-_ACTS = frozenset({Say, Answer, Registered, Refused})
+_ACTS = frozenset(get_args(Outcome)) - {Event}
 
 C = TypeVar("C", bound=TrackedCall)
 

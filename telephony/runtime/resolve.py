@@ -46,7 +46,7 @@ def resolve(host: str, port: int, stream: Stream, deadline: Deadline) -> list[Ad
     while not found:
         if deadline.expired:
             raise TimeoutError
-        stream.wait_for_wake(deadline)
+        stream.wait_for_wake(deadline.remaining())
     if isinstance(found[0], BaseException):
         raise found[0]
     return found[0]

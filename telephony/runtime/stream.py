@@ -213,7 +213,7 @@ class Stream:
         try:
             self._outbox.put(frame)
             while not self._try_write(frame, deadline):
-                self._descriptor.wait_for_room(deadline)
+                self._descriptor.wait_for_room(deadline.remaining())
         except BaseException:
             with self._lock:
                 self._outbox.disown(frame)
@@ -299,9 +299,9 @@ class Stream:
     def _wants_room(self) -> bool:
         return bool(self._outbox) and self._write_error is None
 
-    def wait_for_wake(self, deadline: Deadline) -> None:
-        """Block until `wake`."""
-        self._descriptor.wait(deadline.remaining())
+    def wait_for_wake(self, seconds: float | None) -> None:
+        """Block until `wake`, at most so many *seconds*."""
+        self._descriptor.wait(seconds)
 
     def wake(self) -> None:
         self._descriptor.wake()

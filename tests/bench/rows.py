@@ -52,7 +52,6 @@ class Line:
 class Row:
     """What is run together; ``sizes`` has the options for ``full``, ``quick`` and ``tiny`` runs.
 
-    ``fewest``: runs of it, however few are asked for.
     ``share``: of the runs asked for, where one alone takes long.
     """
 
