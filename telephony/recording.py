@@ -262,6 +262,11 @@ class Disguise:
         return self._made_up[digits]
 
 
+def holds_number(text: str) -> bool:
+    """Whether a phone number stands somewhere in *text*, as far as that can be seen."""
+    return _PHONE_NUMBER.search(text) is not None
+
+
 def _zeros(digits: str) -> str:
     return re.sub(r"\d", "0", digits)
 
