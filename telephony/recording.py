@@ -52,7 +52,10 @@ NUMBER_FIELDS = frozenset({"to", "from", "did", "callerid", "destination", "numb
 #: Fields that hold keys pressed.
 DIGIT_FIELDS = frozenset({"digits", "pin"})
 
-_PHONE_NUMBER = re.compile(r"(?<![0-9A-Za-z])\d{7,15}(?![0-9A-Za-z])")
+#: A number somewhere in a text; but not the digits of a UUID, as most calls have for an id.
+_PHONE_NUMBER = re.compile(
+    r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|(?<![0-9A-Za-z])(\d{7,15})(?![0-9A-Za-z])"
+)
 _DIGITS_BEHIND = re.compile(r"(.*?)((?:;dtmf=|#|$))(.*)", re.IGNORECASE | re.DOTALL)
 
 
@@ -251,7 +254,7 @@ class Disguise:
         return text + "".join(others)
 
     def _found(self, found: re.Match[str]) -> str:
-        return self._digits_for(found[0])
+        return self._digits_for(found[1]) if found[1] else found[0]
 
     def _digits_for(self, digits: str) -> str:
         if digits not in self._made_up:
@@ -264,7 +267,7 @@ class Disguise:
 
 def holds_number(text: str) -> bool:
     """Whether a phone number stands somewhere in *text*, as far as that can be seen."""
-    return _PHONE_NUMBER.search(text) is not None
+    return any(_PHONE_NUMBER.findall(text))
 
 
 def _zeros(digits: str) -> str:

@@ -53,7 +53,8 @@ def _marked(node: pytest.Item) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for marker in node.iter_markers(MARKER):
         if marker.args:
-            pytest.fail(f"the marker {MARKER} takes keywords only, not {marker.args!r}", pytrace=False)
+            given = f"not {marker.args!r}"
+            pytest.fail(f"the marker {MARKER} takes keywords only, {given}", pytrace=False)
         found = {**marker.kwargs, **found}
     return found
 
