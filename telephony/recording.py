@@ -21,6 +21,7 @@ reached its most bytes; nothing more was written. A reader passes over what it d
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -122,7 +123,8 @@ class Recorder(Hooks):
 
     def close(self) -> None:
         """Write no more; again: nothing. The file is complete at any time."""
-        with self._lock:
+        # In a forked child another thread may hold the lock for ever.
+        with self._lock if os.getpid() == self._pid else contextlib.nullcontext():
             file, self._file = self._file, None
         if file is not None:
             os.close(file)
@@ -164,7 +166,7 @@ class Recorder(Hooks):
         self._note(DISCONNECTED)
 
     def _note(self, what: str, **more: Any) -> None:
-        if os.getpid() != self._pid:  # and before the lock: another thread may hold it for ever
+        if os.getpid() != self._pid:
             return
         with self._lock:
             if self._file is None:
