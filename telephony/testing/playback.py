@@ -167,7 +167,8 @@ class Playback:
         """The client sent *frame*; words if the recording has no such command here."""
         with self._changed:
             self._frames.append(frame)
-            if self.over:
+            cut_short = not self.takes[self._take].lost  # and nobody knows how it went on
+            if self.stopped or self.difference or self.finished and cut_short:
                 return "the replay is over"
             for step in self._open_steps():
                 if step.action == frame.get("action") and not self._differing(frame, step):
@@ -237,7 +238,7 @@ class Playback:
         if not open_steps:
             steps = self.takes[self._take].steps
             where = steps[min(self._at, len(steps) - 1)].entry.line
-            return f"line {where}: the recording has no command here; {sent}"
+            return f"line {where}: the recording has no more commands here; {sent}"
         same = [step for step in open_steps if step.action == frame.get("action")]
         step = min(same, key=lambda s: len(self._differing(frame, s))) if same else open_steps[0]
         why = f" ({', '.join(sorted(self._differing(frame, step)))} differ)" if same else ""
