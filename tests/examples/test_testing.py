@@ -13,11 +13,11 @@ from tests.cli.programs import ROOT, Program, environment
 FOLDER = ROOT / "examples" / "testing"
 
 
-def outcome_of(folder: Path, cwd: Path) -> tuple[int, str]:
+def outcome_of(tests: Path, cwd: Path) -> tuple[int, str]:
     """Pytest's exit code, and what it printed."""
     command = [
         sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:hypothesispytest",
-        "-W", "error", str(folder),
+        "-W", "error", str(tests),
     ]  # fmt: skip
     with Program(command, environment(), cwd=cwd) as program:
         code, lines = program.finish()
@@ -49,7 +49,7 @@ def test_they_find_what_is_broken(
     app = (folder / "frontdesk.py").read_text("utf-8")
     assert right in app
     (folder / "frontdesk.py").write_text(app.replace(right, wrong), "utf-8")
-    code, text = outcome_of(folder, tmp_path)
+    code, text = outcome_of(folder / failed, tmp_path)
 
     assert 1 == code, text
     assert failed in text
