@@ -328,11 +328,15 @@ def test_a_client_that_does_not_come(path):
 
 def test_a_client_that_does_not_come_again(path):
     """After a loss."""
-    file = incident(path, LOST, *HANDSHAKE)
+    file = incident(path, PRESS, LOST, *HANDSHAKE)
     with Replay(file) as replay, replay.client(reconnect=False) as client:
-        with pytest.raises(WaitTimeoutError, match="line 7: the client has not connected again"):
-            while True:
-                replay.wait_finished(0.05 if not client.connected else SECONDS)
+        with pytest.raises(ConnectionLostError):
+            client.send_dtmf(CALL, "1", app_id="APP")
+        said = ""
+        while "line 8: the client has not connected again" not in said:
+            with pytest.raises(WaitTimeoutError) as raised:
+                replay.wait_finished(0.01)
+            said = str(raised.value)
 
 
 def test_another_registration(path):
@@ -459,7 +463,7 @@ def test_driving_ends_with_the_replay(played):
 
 def test_driving_a_client_that_gives_up(path):
     """It does not wait for one that will not come again."""
-    file = incident(path, LOST, *HANDSHAKE, PRESS)
+    file = incident(path, PRESS, LOST, *HANDSHAKE, END)
     with Replay(file) as replay, replay.client(reconnect=False) as client:
         with pytest.raises(NotConnectedError, match="given up its connection"):
             replay.drive(client)
@@ -533,8 +537,9 @@ def test_a_session_over_tls(path):
             call = ring(client)
             call.wait_ended(SECONDS)
     with Replay(path) as replay, replay.client() as client:
-        assert infos([call]) == infos([ring(client)])
+        again = ring(client)
         replay.wait_finished(SECONDS)
+        assert infos([call]) == infos([again])
 
 
 RECORD = """
