@@ -248,7 +248,7 @@ def test_another_field(played):
     )
     with pytest.raises(CommandRefusedError):
         taken(client).send_dtmf("13")
-    with pytest.raises(ReplayDifference, match=r"line 6: .*'12'; .*'13' \(digits differ\)"):
+    with pytest.raises(ReplayDifference, match=r"line 6: .*'12'; .*'13' \(digits differs\)"):
         replay.wait_finished(SECONDS)
 
 
@@ -438,6 +438,7 @@ def test_any_command_can_be_driven(played):
     replay, client = played(
         command("note", "note_1", text="x"), answer("note_1"),
         command("reject", "reject_2", reason="", new="y"), answer("reject_2"),
+        command("bridge", "bridge_5", channel="x"), answer("bridge_5"),
         command("transfer", "transfer_3", destination="+1800", leg="A"), answer("transfer_3"),
         {"action": "subscribe", "numbers": ["+1800"], "request_id": "subscribe_4"},
         answer("subscribe_4"),
@@ -445,7 +446,14 @@ def test_any_command_can_be_driven(played):
     replay.drive(client)
     replay.wait_finished(SECONDS)
     sent = [frame["action"] for frame in replay.frames]
-    assert ["register", "note", "reject", "transfer", "subscribe"] == sent
+    assert ["register", "note", "reject", "bridge", "transfer", "subscribe"] == sent
+
+
+def test_a_command_that_cannot_be_driven(played):
+    """The client's own refusal is raised."""
+    replay, client = played(command("send_dtmf", "send_dtmf_1", digits="x"))
+    with pytest.raises(InvalidArgumentError, match="digits"):
+        replay.drive(client)
 
 
 def test_driving_ends_with_the_replay(played):
