@@ -8,9 +8,9 @@ import signal
 import sqlite3
 from contextlib import closing
 
-from telephony.sandbox import Sandbox
+from telephony.sandbox import FarEnd, Sandbox
 from tests.docs.drivers import PartOf
-from tests.docs.play import SECONDS, Output, Play, Served
+from tests.docs.play import SECONDS, Output, Play
 from tests.docs.rst import Block
 from tests.docs.web import SETTINGS
 
@@ -19,7 +19,8 @@ table = PartOf("remind")
 
 def _database(play: Play, block: Block, *numbers: str) -> None:
     with closing(sqlite3.connect(play.folder / "reminders.db")) as database:
-        database.executescript(play.other(block, "table").text)
+        if not database.execute("select * from sqlite_master").fetchall():
+            database.executescript(play.other(block, "table").text)
         database.executemany("insert into reminders(number) values (?)", [[n] for n in numbers])
         database.commit()
 
@@ -29,9 +30,10 @@ def _states(play: Play) -> list[str]:
         return [row[0] for row in database.execute("select state from reminders order by number")]
 
 
-def _hangs_up(cm: Sandbox, number: int) -> None:
-    """The callee of so many dials ago has heard enough."""
-    cm.peer(cm.calls[number].call_id).hang_up()
+def _turns_up(callee: FarEnd) -> None:
+    """A call whose dial was given up is heard of, and hung up."""
+    callee.press("1")
+    assert "NORMAL_CLEARING" == callee.wait_ended(SECONDS)
 
 
 def remind(block: Block, play: Play, output: Output) -> None:
@@ -40,16 +42,21 @@ def remind(block: Block, play: Play, output: Output) -> None:
     play.write(block)
     _database(play, block, "+18005550001", "+18005550002", "+18005550003")
     cm.script_dial("busy", to="+18005550002")
+    cm.script_dial(delay=10_000, to="+18005550003")  # it rings, and the answer does not come
     program = play.python(block.caption, **SETTINGS)
     cm.wait_for_command("outbound", to="+18005550001")
     assert cm.peer(cm.calls[0].call_id).wait_accepted(SECONDS)
-    _hangs_up(cm, 0)
-    cm.delay(60, "outbound")
+    cm.peer(cm.calls[0].call_id).hang_up()
     cm.wait_for_command("outbound", to="+18005550003")
+    callee = cm.peer(cm.calls[-1].call_id)
+    assert callee.wait_accepted(SECONDS)
+    cm.wait_for_command("register")
     cm.drop_connections()
+    cm.wait_for_command("register")
+    _turns_up(callee)
     assert 1 == program.finish()[0]
-    assert ["reached", "refused: Busy", "unknown"] == _states(play)
-    cm.clear_faults()
+    assert ["reached", "not reached: Busy", "unknown"] == _states(play)
+    assert "it did ring: " in program.stderr
 
     again = play.python(block.caption, **SETTINGS)
     assert 1 == again.finish()[0]
@@ -63,16 +70,6 @@ def remind(block: Block, play: Play, output: Output) -> None:
     assert 1 == unreachable.finish()[0]
     assert "Connection refused" in unreachable.stderr and "Traceback" not in unreachable.stderr
     assert ["due"] * 3 == _states(play)  # to be tried again
-
-
-def _stopped(play: Play, cm: Sandbox, program: Served, number: signal.Signals) -> None:
-    """Told to stop in a call, it hangs up, and the call is not left to be made again."""
-    cm.wait_for_command("outbound")
-    assert cm.peer(cm.calls[0].call_id).wait_accepted(SECONDS)
-    program.interrupt(number)
-    program.finish()
-    assert ["endcall"] == [call.ended_by for call in cm.calls], program.stderr
-    assert ["dialling"] == _states(play)
 
 
 def _in_the_folder(play: Play, text: str) -> str:
@@ -112,7 +109,7 @@ def crontab(block: Block, play: Play, output: Output) -> None:
     cm.wait_for_command("outbound")
     assert 1 == play.shell(f"/bin/sh -c '{command}'")[0]  # the lock is held
     assert cm.peer(cm.calls[0].call_id).wait_accepted(SECONDS)
-    _hangs_up(cm, 0)
+    cm.peer(cm.calls[0].call_id).hang_up()
     assert 0 == program.finish()[0], (play.folder / "remind.log").read_text()
     assert ["reached"] == _states(play)
 
@@ -129,8 +126,22 @@ def service(block: Block, play: Play, output: Output) -> None:
     assert {"/srv/reminders/telephony.env"} == {service["EnvironmentFile"]}
     play.write(play.other(block, "remind"))
     _database(play, block, "+18005550001")
-    program = play.program(*command.split(), **SETTINGS)
-    _stopped(play, cm, program, signal.SIGTERM)
+    program = play.program("bash", "-c", f"exec {command} 2>&1", **SETTINGS)
+    program.line(lambda line: line.endswith("talking"))
+    program.interrupt(signal.SIGTERM)
+    program.finish()
+    assert (["endcall"], ["talking"]) == ([call.ended_by for call in cm.calls], _states(play))
+
+    _database(play, block, "+18005550002")  # once more, and told to stop while it dials
+    cm.script_dial(delay=10_000)
+    program = play.program("bash", "-c", f"exec {command} 2>&1", **SETTINGS)
+    cm.wait_for_command("outbound", to="+18005550002")
+    program.interrupt(signal.SIGTERM)
+    callee = cm.peer(cm.calls[-1].call_id)
+    assert callee.wait_accepted(SECONDS)
+    _turns_up(callee)
+    assert 130 == program.finish()[0]
+    assert ["talking", "dialling"] == _states(play)
 
 
 def timer(block: Block, play: Play, output: Output) -> None:
