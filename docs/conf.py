@@ -1,0 +1,55 @@
+"""How Sphinx builds these pages: ``sphinx-build -n -W docs OUT``. It needs Graphviz (``dot``)."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+DOCS = Path(__file__).resolve().parent
+sys.path[:0] = [str(DOCS.parent), str(DOCS / "_ext")]
+
+from telephony import __version__  # noqa: E402  what stands beside these pages, installed or not
+
+project = "agora-telephony"
+copyright = "the authors of agora-telephony"
+version = release = __version__
+
+# Until there are pages in docs/start and docs/howto.
+logging.getLogger("sphinx.sphinx.directives.other").addFilter(
+    lambda record: "glob pattern" not in str(record.msg)
+)
+
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.viewcode", "house_style"]
+exclude_patterns = ["_build"]
+
+# --- what the code says of itself ----------------------------------------------------------
+
+default_role = "py:obj"
+add_module_names = False
+python_use_unqualified_type_names = True
+maximum_signature_line_length = 80
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_preserve_defaults = True
+autodoc_typehints = "signature"
+
+# Only what is no page of ours: without the network there is nobody to ask for theirs.
+nitpick_ignore: list[tuple[str, str]] = []
+
+# --- looks ---------------------------------------------------------------------------------
+
+html_theme = "furo"
+html_title = f"agora-telephony {release}"
+html_static_path = ["_static"]
+html_css_files = ["house.css"]
+html_copy_source = False
+html_show_sourcelink = False
+html_theme_options = {"navigation_with_keys": True}
+pygments_style = "friendly"
+pygments_dark_style = "native"
+
+# --- links, asked for with ``sphinx-build -b linkcheck`` --------------------------------------
+
+linkcheck_ignore = [r"https?://"]  # the checks run without a network; `tests/links.py` has the rest
+linkcheck_anchors = True
