@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
-sys.path[:0] = [str(DOCS.parent), str(DOCS / "_ext")]
+sys.path[:0] = [str(DOCS.parent), str(DOCS)]
 
 from telephony import __version__  # noqa: E402  what stands beside these pages, installed or not
 
@@ -20,12 +20,12 @@ logging.getLogger("sphinx.sphinx.directives.other").addFilter(
     lambda record: "glob pattern" not in str(record.msg)
 )
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.viewcode", "house_style"]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.viewcode", "_ext.directives", "_ext.names"]
 exclude_patterns = ["_build"]
 
 # --- what the code says of itself ----------------------------------------------------------
 
-default_role = "py:obj"
+default_role = "literal"
 add_module_names = False
 python_use_unqualified_type_names = True
 maximum_signature_line_length = 80
@@ -34,8 +34,16 @@ autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_preserve_defaults = True
 autodoc_typehints = "signature"
 
-# Only what is no page of ours: without the network there is nobody to ask for theirs.
-nitpick_ignore: list[tuple[str, str]] = []
+# Only what has no page here and never will: type variables, and what others document.
+nitpick_ignore = [
+    ("py:class", "telephony.client.E"),
+    ("py:class", "telephony.client.R"),
+    ("py:class", "telephony.call.E"),
+    ("py:class", "telephony.call.R"),
+    ("py:class", "datetime.datetime"),
+    ("py:class", "ssl.SSLContext"),
+    ("py:class", "prometheus_client.registry.CollectorRegistry"),
+]
 
 # --- looks ---------------------------------------------------------------------------------
 

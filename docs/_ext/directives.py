@@ -1,0 +1,71 @@
+"""Directives for what is generated: diagrams, and what the command line says of itself."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from typing import Any
+
+from docutils import nodes
+from docutils.parsers.rst import Directive, directives
+from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
+
+from _ext import diagrams
+
+DIAGRAMS = {
+    "outbound": lambda: diagrams.life("outbound"),
+    "inbound": lambda: diagrams.life("inbound"),
+    "storeys": diagrams.storeys,
+}
+
+
+class Diagram(Directive):
+    """``.. diagram:: outbound`` with ``:alt:``: SVG in the page, so that its colours follow."""
+
+    required_arguments = 1
+    option_spec = {"alt": directives.unchanged_required}
+
+    def run(self) -> list[nodes.Node]:
+        name = self.arguments[0]
+        if name not in DIAGRAMS or "alt" not in self.options:
+            raise self.error(f"one of {', '.join(DIAGRAMS)}, and :alt: with what is to be seen")
+        drawn = svg(DIAGRAMS[name]())
+        alt = nodes.unescape(self.options["alt"]).replace('"', "&quot;")
+        drawn = drawn.replace("<svg ", f'<svg role="img" aria-label="{alt}" ', 1)
+        return [nodes.raw("", f'<div class="diagram">{drawn}</div>', format="html")]
+
+
+def svg(source: str) -> str:
+    """What ``dot`` draws, without its prologue, its tooltips and its colours."""
+    if shutil.which("dot") is None:
+        raise ExtensionError("the diagrams need Graphviz: apt-get install graphviz")
+    drawn = subprocess.run(
+        ["dot", "-Tsvg"], input=source, capture_output=True, text=True, check=True
+    ).stdout
+    drawn = drawn[drawn.index("<svg"):]
+    drawn = re.sub(r"<title>.*?</title>\n?|<!--.*?-->\n?", "", drawn, flags=re.DOTALL)
+    return re.sub(r' (fill|stroke)="(?!none|transparent)\w+"', r' \1="currentColor"', drawn)
+
+
+class Help(Directive):
+    """``.. telephony-help:: dial``: what ``telephony dial --help`` prints."""
+
+    optional_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        command = [sys.executable, "-m", "telephony", *self.arguments, "--help"]
+        environment = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1"}
+        text = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=True
+        ).stdout
+        return [nodes.literal_block(text, text, language="none")]
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    app.add_directive("diagram", Diagram)
+    app.add_directive("telephony-help", Help)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
