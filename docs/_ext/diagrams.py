@@ -78,9 +78,9 @@ def storeys() -> str:
     """The storeys, and what stands on them; an arrow that others lead along is not drawn."""
     boxes: dict[str, set[str]] = {}
     for module in house.MODULES:
-        boxes.setdefault(_storey(module), set()).add(module)
+        boxes.setdefault(storey(module), set()).add(module)
     uses = {
-        name: {_storey(other) for module in modules for other in house.own(module)} - {name}
+        name: {storey(other) for module in modules for other in house.own(module)} - {name}
         for name, modules in boxes.items()
     }
     lines = [_head("storeys")]
@@ -94,8 +94,8 @@ def storeys() -> str:
     return "\n".join([*lines, "}"])
 
 
-def _storey(module: str) -> str:
-    """The box a module is in: its storey, or its satellite."""
+def storey(module: str) -> str:
+    """The box a module is in: its storey (``middle`` for the unnamed one), or its satellite."""
     part = house.part(module)
     return part if part in house.SATELLITES or part in house.STOREYS else "middle"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
@@ -11,10 +12,12 @@ from typing import Any
 
 from docutils import nodes
 from docutils.parsers.rst import Directive, directives
+from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
 from _ext import diagrams
+from tests import house
 
 DIAGRAMS = {
     "outbound": lambda: diagrams.life("outbound"),
@@ -65,7 +68,32 @@ class Help(Directive):
         return [nodes.literal_block(text, text, language="none")]
 
 
+class Modules(Directive):
+    """``.. modules:: runtime``: the modules of one storey or satellite, and what each is."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        listed = nodes.definition_list()
+        for module, path in house.MODULES.items():
+            if diagrams.storey(module) != self.arguments[0]:
+                continue
+            docstring = ast.get_docstring(ast.parse(path.read_text("utf-8")))
+            if not docstring:
+                continue
+            name = path.relative_to(house.ROOT).as_posix()
+            source = StringList(docstring.partition("\n\n")[0].splitlines(), source=str(path))
+            explained = nodes.definition()
+            self.state.nested_parse(source, self.content_offset, explained)
+            term = nodes.term("", "", nodes.literal(name, name))
+            listed += nodes.definition_list_item("", term, explained)
+        if not listed.children:
+            raise self.error(f"no module is in {self.arguments[0]}")
+        return [listed]
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("diagram", Diagram)
+    app.add_directive("modules", Modules)
     app.add_directive("telephony-help", Help)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

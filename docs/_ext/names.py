@@ -9,6 +9,7 @@ import importlib
 import re
 from typing import Any, Iterator
 
+import attrs
 import telephony
 from docutils import nodes
 from sphinx import addnodes
@@ -48,7 +49,8 @@ def target(text: str) -> str | None:
         return owner if found[1][0].isupper() else None
     module, _, name = owner.rpartition(".")
     kind = getattr(importlib.import_module(module), name)
-    return f"{owner}.{member}" if not member.startswith("_") and hasattr(kind, member) else None
+    has = hasattr(kind, member) or (attrs.has(kind) and member in attrs.fields_dict(kind))
+    return f"{owner}.{member}" if has and not member.startswith("_") else None
 
 
 class Links(SphinxPostTransform):
