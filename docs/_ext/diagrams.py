@@ -69,7 +69,7 @@ def life(direction: str) -> str:
     for (before, after), events in arrows.items():
         usually = any((before, event) in way for event in events)
         style = "class=usual, weight=20" if usually else "class=other, style=dashed"
-        label = "".join(f" {event}\\l" for event in events)
+        label = "".join(f"\N{NO-BREAK SPACE}{event}\\l" for event in events)
         lines.append(f'{before} -> {after} [label="{label}", {style}];')
     return "\n".join([*lines, "}"])
 

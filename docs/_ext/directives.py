@@ -38,7 +38,10 @@ class Diagram(Directive):
             raise self.error(f"one of {', '.join(DIAGRAMS)}, and :alt: with what is to be seen")
         drawn = svg(DIAGRAMS[name]())
         alt = nodes.unescape(self.options["alt"]).replace('"', "&quot;")
-        drawn = drawn.replace("<svg ", f'<svg role="img" aria-label="{alt}" ', 1)
+        width = re.search(r'width="(\d+)pt"', drawn)
+        assert width
+        least = f"min-width: {0.7 * int(width[1]):.0f}pt"  # below that nobody can read it
+        drawn = drawn.replace("<svg ", f'<svg role="img" aria-label="{alt}" style="{least}" ', 1)
         return [nodes.raw("", f'<div class="diagram">{drawn}</div>', format="html")]
 
 

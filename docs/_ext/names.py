@@ -97,6 +97,28 @@ def _owner(above: list[nodes.Element]) -> str:
     return ""
 
 
+class Labels(SphinxPostTransform):
+    """Gives each cell of a table of three and more columns its heading, for narrow screens.
+
+    There a row is shown as a paragraph for each cell; elsewhere the headings are hidden.
+    """
+
+    default_priority = 6
+    formats = ("html",)
+
+    def run(self, **kwargs: Any) -> None:
+        for table in self.document.findall(nodes.table):
+            heading, *rows = table.findall(nodes.row)
+            titles = [entry.astext() for entry in heading.findall(nodes.entry)]
+            if len(titles) < 3:
+                continue
+            for row in rows:
+                for title, entry in list(zip(titles, row.findall(nodes.entry)))[1:]:
+                    if entry.children:
+                        label = nodes.inline(title, f"{title}: ", classes=["label"])
+                        entry.children[0].insert(0, label)
+
+
 def explain_fields(
     app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]
 ) -> None:
@@ -110,5 +132,6 @@ def explain_fields(
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_post_transform(Links)
+    app.add_post_transform(Labels)
     app.connect("autodoc-process-docstring", explain_fields)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
