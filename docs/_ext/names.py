@@ -61,7 +61,7 @@ class Links(SphinxPostTransform):
     def run(self, **kwargs: Any) -> None:
         for literal in list(self.document.findall(nodes.literal)):
             above = list(_above(literal))
-            name = target(_owner(above) + literal.astext())
+            name = target(_owner(above) + literal.astext()) or _sibling(above, literal.astext())
             if name is None or any(isinstance(node, LINKED) for node in above):
                 continue
             link = addnodes.pending_xref(
@@ -97,6 +97,18 @@ def _owner(above: list[nodes.Element]) -> str:
     return ""
 
 
+def _sibling(above: list[nodes.Element], text: str) -> str | None:
+    """The member of the class in whose description a literal stands, but not the one it is in."""
+    described = [node[0] for node in above if isinstance(node, addnodes.desc)]
+    if not described or not described[0].get("fullname"):
+        return None
+    signature = described[0]
+    kind, _, member = signature["fullname"].partition(".")
+    if text.partition("(")[0] in (kind, member):
+        return None
+    return target(f"{kind}.{text}")
+
+
 class Labels(SphinxPostTransform):
     """Gives each cell of a table of three and more columns its heading, for narrow screens.
 
@@ -108,11 +120,12 @@ class Labels(SphinxPostTransform):
 
     def run(self, **kwargs: Any) -> None:
         for table in self.document.findall(nodes.table):
-            heading, *rows = table.findall(nodes.row)
-            titles = [entry.astext() for entry in heading.findall(nodes.entry)]
-            if len(titles) < 3:
+            heads = table.findall(nodes.thead)
+            headings = [entry for head in heads for entry in head.findall(nodes.entry)]
+            if len(headings) < 3:
                 continue
-            for row in rows:
+            titles = [entry.astext() for entry in headings]
+            for row in next(table.findall(nodes.tbody)).findall(nodes.row):
                 for title, entry in list(zip(titles, row.findall(nodes.entry)))[1:]:
                     if entry.children:
                         label = nodes.inline(title, f"{title}: ", classes=["label"])

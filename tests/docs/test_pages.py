@@ -20,6 +20,7 @@ from telephony import TelephonyError
 from telephony.protocol.states import TRANSITIONS, CallState
 from tests import house
 from tests.docs.rst import DOCS, ROOT, literals, pages, read, sphinx, tables
+from tests.docs.test_tables import ABOUT
 from tests.links import broken
 from tests.unit.test_public import COMMANDS
 
@@ -87,6 +88,13 @@ def test_every_public_name_is_in_the_reference(module: str) -> None:
     wanted = [f"{module}.{name}" for name in exported if not name.startswith("_")]
     found = [name for name in documented() if name.rpartition(".")[0] == module]
     assert sorted(wanted) == sorted(found)
+
+
+def test_every_method_of_the_client_is_in_the_reference() -> None:
+    """They stand there one by one, in groups, and each once."""
+    directive = re.compile(r"^\.\. auto(?:method|property):: telephony\.Client\.(\w+)$", re.M)
+    found = directive.findall(text_of("reference/client"))
+    assert sorted(ABOUT["client-methods"]) == sorted(found)
 
 
 def test_what_the_reference_names_exists() -> None:
