@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from telephony import CallHangup, CallIncoming, CallOrphaned, CommandTimeoutError, DtmfReceived
+from telephony import CallHangup, CallIncoming, CallOrphaned, Client, CommandRefusedError
+from telephony import CommandTimeoutError, DtmfReceived
+from telephony.testing import Recorder, Replay, ReplayDifference
 from tests.conftest import DIAL
 from tests.docs import shell
 from tests.docs.diagrams import coded_tree, drawn, tapped, tree, went
@@ -214,7 +216,41 @@ def metrics(block: Block, play: Play, output: Output) -> None:
 def pytest_fixtures(block: Block, play: Play, output: Output) -> None:
     """The block is a test; it runs in a project of its own, with the installed plugin."""
     (play.folder / "test_from_readme.py").write_text(block.text, "utf-8")
-    passes_as_a_test_suite(play.folder, 1)
+    passes_as_a_test_suite(play.folder, 2)
+
+
+def recording(block: Block, play: Play, output: Output) -> None:
+    """What was recorded is in the file, without secret or number, and is played."""
+    play.start()
+    play.monkeypatch.chdir(play.folder)
+    played = play.run(block)
+    played.finish()
+    file = play.folder / "incident.jsonl"
+    text = file.read_text("utf-8")
+    assert 0o600 == file.stat().st_mode & 0o777
+    assert '"action":"outbound"' in text
+    assert "8005551234" not in text
+    assert ["register", "outbound", "endcall"] == [f["action"] for f in played["replay"].frames]
+
+
+def difference(block: Block, play: Play, output: Output) -> None:
+    """The words are those of a client that does so."""
+    play.start()
+    file = play.folder / "incident.jsonl"
+    with Recorder(file) as recorder, Client.from_env(hooks=recorder) as client:
+        client.dial(**DIAL).hangup()
+    with Replay(file) as replay, replay.client() as client:
+        call = client.dial(**DIAL)
+        with pytest.raises(CommandRefusedError):
+            call.send_dtmf("1")
+        with pytest.raises(ReplayDifference) as raised:
+            replay.wait_finished(SECONDS)
+    said = str(raised.value).replace(str(play.folder) + "/", "")
+    line = re.search(r"line \d+", said)
+    assert line is not None
+    app = client.options.app_id
+    expected = block.text.replace("4f1c…", call.call_id).replace("APPID", app)
+    assert " ".join(expected.replace("line 14", line[0]).split()) == said
 
 
 # --- the shell ---------------------------------------------------------------------------
