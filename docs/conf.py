@@ -42,6 +42,7 @@ nitpick_ignore = [
     ("py:class", "telephony.call.R"),
     ("py:class", "datetime.datetime"),
     ("py:class", "ssl.SSLContext"),
+    ("py:class", "os.PathLike"),
     ("py:class", "prometheus_client.registry.CollectorRegistry"),
 ]
 

@@ -9,7 +9,6 @@ import importlib
 import re
 from typing import Any, Iterator
 
-import attrs
 import telephony
 from docutils import nodes
 from sphinx import addnodes
@@ -25,6 +24,8 @@ OWNERS = {
     "Sandbox": "telephony.sandbox.Sandbox",
     "FarEnd": "telephony.sandbox.FarEnd",
     "Hooks": "telephony.hooks.Hooks",
+    "Recorder": "telephony.testing.Recorder",
+    "Replay": "telephony.testing.Replay",
     "PrometheusHooks": "telephony.contrib.prometheus.PrometheusHooks",
     **{name: f"telephony.{name}" for name in telephony.__all__ if not name.startswith("_")},
 }
@@ -36,6 +37,7 @@ TABLES = {
     "sandbox-members": "Sandbox",
     "far-end-members": "FarEnd",
     "hooks": "Hooks",
+    "replay-members": "Replay",
 }
 
 
@@ -49,8 +51,14 @@ def target(text: str) -> str | None:
         return owner if found[1][0].isupper() else None
     module, _, name = owner.rpartition(".")
     kind = getattr(importlib.import_module(module), name)
-    has = hasattr(kind, member) or (attrs.has(kind) and member in attrs.fields_dict(kind))
-    return f"{owner}.{member}" if has and not member.startswith("_") else None
+    for base in kind.__mro__:
+        if member in vars(base) or member in vars(base).get("__annotations__", {}):
+            break
+    else:
+        return None
+    if member.startswith("_") or base is object:
+        return None
+    return f"{OWNERS.get(base.__name__, owner)}.{member}"  # where it is explained
 
 
 class Links(SphinxPostTransform):
