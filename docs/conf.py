@@ -45,6 +45,10 @@ nitpick_ignore = [
     ("py:class", "os.PathLike"),
     ("py:class", "prometheus_client.registry.CollectorRegistry"),
 ]
+nitpick_ignore_regex = [
+    # What only type checkers read, of the options and filters that have their own tables.
+    ("py:class", r"(.*\.)?(ClientOptions|Match|Unpack)"),
+]
 
 # --- looks ---------------------------------------------------------------------------------
 
