@@ -58,17 +58,35 @@ def svg(source: str) -> str:
 
 
 class Help(Directive):
-    """``.. telephony-help:: dial``: what ``telephony dial --help`` prints."""
-
-    optional_arguments = 1
+    """``.. telephony-help::``: what ``telephony --help`` prints, and a section for each command."""
 
     def run(self) -> list[nodes.Node]:
-        command = [sys.executable, "-m", "telephony", *self.arguments, "--help"]
-        environment = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1"}
-        text = subprocess.run(
-            command, env=environment, capture_output=True, text=True, check=True
-        ).stdout
-        return [nodes.literal_block(text, text, language="none")]
+        text = told()
+        made: list[nodes.Node] = [nodes.literal_block(text, text, language="none")]
+        if not commands(text):
+            raise self.error("telephony --help lists no commands, or in another form")
+        for command in commands(text):
+            section = nodes.section("", nodes.title(command, command), ids=[f"telephony-{command}"])
+            text = told(command)
+            section += nodes.literal_block(text, text, language="none")
+            made.append(section)
+        return made
+
+
+def told(*command: str) -> str:
+    """What ``telephony … --help`` prints."""
+    return subprocess.run(
+        [sys.executable, "-m", "telephony", *command, "--help"],
+        env={**os.environ, "COLUMNS": "80", "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+def commands(text: str) -> list[str]:
+    """The commands that it lists, in its order."""
+    return re.findall(r"^    ([a-z]+)  +\S", text.partition("\n  COMMAND\n")[2], re.MULTILINE)
 
 
 class Modules(Directive):

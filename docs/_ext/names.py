@@ -13,6 +13,7 @@ import telephony
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.transforms import SphinxTransform
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from telephony import Call, CallInfo
 
@@ -117,6 +118,18 @@ def _sibling(above: list[nodes.Element], text: str) -> str | None:
     return target(f"{kind}.{text}")
 
 
+class BlockNames(SphinxTransform):
+    """Lets pages have code blocks of the same ``:name:``, which is for those who run them."""
+
+    default_priority = 840  # before Sphinx collects labels
+
+    def apply(self, **kwargs: Any) -> None:
+        for node in self.document.findall(nodes.Element):
+            if isinstance(node, nodes.literal_block) or node.get("literal_block"):
+                for name in node["names"]:
+                    self.document.nametypes[name] = False
+
+
 class Labels(SphinxPostTransform):
     """Gives each cell of a table of three and more columns its heading, for narrow screens.
 
@@ -152,6 +165,7 @@ def explain_fields(
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
+    app.add_transform(BlockNames)
     app.add_post_transform(Links)
     app.add_post_transform(Labels)
     app.connect("autodoc-process-docstring", explain_fields)
