@@ -20,7 +20,13 @@ logging.getLogger("sphinx.sphinx.directives.other").addFilter(
     lambda record: "glob pattern" not in str(record.msg)
 )
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.viewcode", "_ext.directives", "_ext.names"]
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.viewcode",
+    "_ext.directives",
+    "_ext.links",
+    "_ext.blocks",
+]
 exclude_patterns = ["_build"]
 
 # --- what the code says of itself ----------------------------------------------------------
