@@ -29,12 +29,13 @@ TABLES = {
     "far-end-members": "FarEnd",
     "hooks": "Hooks",
     "replay-members": "Replay",
+    "again": "client",
 }
 
 
 def target(text: str) -> str | None:
     """The public name that a literal is about: ``Call``, ``call.wait_ended(timeout=3)`` …"""
-    found = re.fullmatch(r"(\w+)(?:\.(\w+))?(?:\(.*\))?", text, re.DOTALL)
+    found = re.fullmatch(r"(?:telephony\.(?:\w+\.)?(?=[A-Z]))?(\w+)(?:\.(\w+))?(?:\(.*\))?", text, re.DOTALL)
     if found is None or found[1] not in OWNERS:
         return None
     owner, member = OWNERS[found[1]], found[2]

@@ -140,6 +140,7 @@ def test_literals_lead_to_what_they_name() -> None:
     assert "telephony.Call" == names.target("Call")
     assert "telephony.Client.dial" == names.target("client.dial()")
     assert "telephony.Call.wait_answered" == names.target("call.wait_answered(timeout=30)")
+    assert "telephony.sandbox.Sandbox" == names.target("telephony.sandbox.Sandbox")
     assert "telephony.CallHangup.billsec" == names.target("CallHangup.billsec")
     assert "telephony.sandbox.Sandbox.peer" == names.target("cm.peer(call)")
     for word in ("call", "client.nothing", "call._place", "None", "with call:", "python -m x"):
