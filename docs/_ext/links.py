@@ -62,7 +62,7 @@ def _owner(above: list[nodes.Element]) -> str:
 
 
 def _sibling(above: list[nodes.Element], text: str) -> str | None:
-    """The member of the class in whose description a literal stands, but not itself or an argument."""
+    """The member of the class in whose description a literal stands; no argument, not itself."""
     described = [node[0] for node in above if isinstance(node, addnodes.desc)]
     if not described or not described[0].get("fullname"):
         return None
