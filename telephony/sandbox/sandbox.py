@@ -72,9 +72,9 @@ class Sandbox(Assertions, FaultControls):
                 'the sandbox needs aiohttp: pip install "agora-telephony[sandbox]"'
             ) from error
         times = dict(
+            time_scale=time_scale,
             lookup_hold=lookup_hold,
             cm_hold=cm_hold,
-            time_scale=time_scale,
             ping_interval=ping_interval,
             ping_timeout=ping_timeout,
             register_timeout=register_timeout,

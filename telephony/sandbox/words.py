@@ -21,7 +21,11 @@ _NUMBERS = frozenset({"to", "from", "did", "destination", "numbers", "subscribe_
 #: No field that a test asks for.
 _LEFT_OUT = ("action", "request_id")
 _SECRET = re.compile(r"token|passw|secret|auth|credential|api.?key|^sip$", re.IGNORECASE)
-_CREDENTIALS = re.compile(r"[^\s/@]*@|(?:user|username|pass|password)=[^;&?,\s]*", re.IGNORECASE)
+_USER = re.compile(r"[^\s/@]*@")
+_PARTS = re.compile(r"((?:user|username|pass|password)=)[^;&?,\s]*", re.IGNORECASE)
+_IN_JSON = re.compile(
+    r'("[^"]*(?:token|passw|secret|auth|credential|key)[^"]*"\s*:\s*)"[^"]*"', re.IGNORECASE
+)
 #: So many frames are told, and so much of each value.
 TOLD_FRAMES, TOLD_CHARACTERS = 10, 120
 
@@ -72,15 +76,22 @@ def _is_name(number: str) -> bool:
 
 def told(name: str, value: Any) -> str:
     """One field: ``to='+1555…'``, without what is secret in it."""
-    if _SECRET.search(name) and value is not None:
-        shown = "…"
-    elif isinstance(value, str):
-        shown = repr(_CREDENTIALS.sub("…@", value))
-    else:
-        shown = _CREDENTIALS.sub("…@", repr(value))
+    secret = _SECRET.search(name) and value is not None
+    shown = "…" if secret else repr(_harmless(value))
     if len(shown) > TOLD_CHARACTERS:
         shown = f"{shown[:TOLD_CHARACTERS]}…"
     return f"{_PYTHON.get(name, name)}={shown}"
+
+
+def _harmless(value: Any) -> Any:
+    """*value* without the credentials in it."""
+    if isinstance(value, dict):
+        return {n: "…" if _SECRET.search(n) else _harmless(item) for n, item in value.items()}
+    if isinstance(value, list):
+        return [_harmless(item) for item in value]
+    if not isinstance(value, str):
+        return value
+    return _USER.sub("…@", _PARTS.sub(r"\g<1>…", _IN_JSON.sub(r'\g<1>"…"', value)))
 
 
 def command(action: object, fields: Mapping[str, Any]) -> str:

@@ -67,6 +67,7 @@ def telephony_sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     """
     import inspect
 
+    from telephony.errors import InvalidArgumentError
     from telephony.sandbox import Sandbox
 
     options = _marked(request.node)
@@ -83,7 +84,11 @@ def telephony_sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     # Whoever is to accept a call is no faster in a test: the hold is 15 s there too.
     options.setdefault("lookup_hold", 15 * scale)
     options.setdefault("cm_hold", max(30 * scale, options["lookup_hold"]))
-    with Sandbox(**options) as sandbox:
+    try:
+        sandbox = Sandbox(**options)
+    except InvalidArgumentError as error:
+        pytest.fail(f"the marker {MARKER}: {error}", pytrace=False)
+    with sandbox:
         request.node.stash[_SANDBOX] = sandbox
         yield sandbox
 
