@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from pathlib import Path
 
@@ -14,11 +13,6 @@ from telephony import __version__  # noqa: E402  what stands beside these pages,
 project = "agora-telephony"
 copyright = "the authors of agora-telephony"
 version = release = __version__
-
-# Until there are pages in docs/start and docs/howto.
-logging.getLogger("sphinx.sphinx.directives.other").addFilter(
-    lambda record: "glob pattern" not in str(record.msg)
-)
 
 extensions = [
     "sphinx.ext.autodoc",
