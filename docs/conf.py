@@ -60,7 +60,7 @@ html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {"navigation_with_keys": True}
 pygments_style = "friendly"
-pygments_dark_style = "native"
+pygments_dark_style = "github-dark"
 
 # --- links, asked for with ``sphinx-build -b linkcheck`` --------------------------------------
 
