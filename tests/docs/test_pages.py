@@ -200,6 +200,18 @@ def test_the_diagrams_have_every_transition() -> None:
     assert {str(state) for state in CallState} == set(boxes(diagrams.life("inbound")))
 
 
+def test_the_table_has_every_transition() -> None:
+    """Each event and each state but the last, which nothing leads out of."""
+    (_, *states), *rows = diagrams.table()
+    found = {
+        (before, event, before if after == "stays" else after)
+        for event, *row in rows
+        for before, after in zip(states, row)
+        if after != "–"
+    }
+    assert set(drawn_moves("inbound")) == found
+
+
 @pytest.mark.parametrize("direction", diagrams.WAYS)
 def test_the_usual_way_leads_to_the_end(direction: str) -> None:
     """The heavy arrows are one line from the beginning to the hangup."""
