@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from pathlib import Path
 
@@ -14,11 +13,6 @@ from telephony import __version__  # noqa: E402  what stands beside these pages,
 project = "agora-telephony"
 copyright = "the authors of agora-telephony"
 version = release = __version__
-
-# Until there are pages in docs/start and docs/howto.
-logging.getLogger("sphinx.sphinx.directives.other").addFilter(
-    lambda record: "glob pattern" not in str(record.msg)
-)
 
 extensions = [
     "sphinx.ext.autodoc",
@@ -66,7 +60,7 @@ html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {"navigation_with_keys": True}
 pygments_style = "friendly"
-pygments_dark_style = "native"
+pygments_dark_style = "github-dark"
 
 # --- links, asked for with ``sphinx-build -b linkcheck`` --------------------------------------
 

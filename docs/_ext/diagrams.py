@@ -8,19 +8,13 @@ from typing import Iterator, Mapping
 from telephony.protocol.states import HANGUP, INCOMING, RINGING, TRANSITIONS, CallState
 from tests import house
 
-#: What begins a call of each direction, and the events that usually follow, in their order.
-WAYS: Mapping[str, tuple[str, CallState, tuple[str, ...]]] = {
-    "outbound": (
-        "client.dial(…)",
-        RINGING,
-        ("call_answered", "agora_bridge_start", "agora_bridge_end", "call_hangup"),
-    ),
-    "inbound": (
-        "call_incoming",
-        INCOMING,
-        ("call_answered", "agora_bridge_start", "agora_bridge_end", "call_hangup"),
-    ),
+#: What begins a call of each direction, and the state it is in then.
+WAYS: Mapping[str, tuple[str, CallState]] = {
+    "outbound": ("client.dial(…)", RINGING),
+    "inbound": ("call_incoming", INCOMING),
 }
+#: The events that usually follow, in their order.
+USUAL = ("call_answered", "agora_bridge_start", "agora_bridge_end", "call_hangup")
 
 
 def moves(start: CallState) -> Iterator[tuple[CallState, str, CallState]]:
@@ -42,9 +36,9 @@ def life(direction: str) -> str:
 
     In a state's box are the events that leave it as it is, and those that skip states.
     """
-    begun, start, usual = WAYS[direction]
+    begun, start = WAYS[direction]
     way, state = set(), start
-    for event in usual:
+    for event in USUAL:
         way.add((state, event))
         state = TRANSITIONS[event][state]
     order = list(CallState)
@@ -72,6 +66,16 @@ def life(direction: str) -> str:
         label = "".join(f"\N{NO-BREAK SPACE}{event}\\l" for event in events)
         lines.append(f'{before} -> {after} [label="{label}", {style}];')
     return "\n".join([*lines, "}"])
+
+
+def table() -> list[list[str]]:
+    """The table itself: a row for each event, with what becomes of the states at its top."""
+    states = [state for state in CallState if state is not HANGUP]
+    rows = [["event", *map(str, states)]]
+    for event, after_of in TRANSITIONS.items():
+        after = [str(after_of.get(state, "–")) for state in states]
+        rows.append([event, *("stays" if a == s else a for a, s in zip(after, states))])
+    return rows
 
 
 def storeys() -> str:

@@ -1,4 +1,4 @@
-"""Directives for what is generated: diagrams, and what the command line says of itself."""
+"""Directives for what is generated from the code, anew in every build: it may have changed."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import sys
 from typing import Any
 
 from docutils import nodes
-from docutils.parsers.rst import Directive, directives
+from docutils.parsers.rst import directives
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
+from sphinx.util.docutils import SphinxDirective
 
 from _ext import diagrams
 from tests import house
@@ -26,13 +27,14 @@ DIAGRAMS = {
 }
 
 
-class Diagram(Directive):
+class Diagram(SphinxDirective):
     """``.. diagram:: outbound`` with ``:alt:``: SVG in the page, so that its colours follow."""
 
     required_arguments = 1
     option_spec = {"alt": directives.unchanged_required}
 
     def run(self) -> list[nodes.Node]:
+        self.env.note_reread()
         name = self.arguments[0]
         if name not in DIAGRAMS or "alt" not in self.options:
             raise self.error(f"one of {', '.join(DIAGRAMS)}, and :alt: with what is to be seen")
@@ -57,10 +59,22 @@ def svg(source: str) -> str:
     return re.sub(r' (fill|stroke)="(?!none|transparent)\w+"', r' \1="currentColor"', drawn)
 
 
-class Help(Directive):
+class Transitions(SphinxDirective):
+    """``.. transitions::``: the table that the diagrams are drawn from."""
+
+    def run(self) -> list[nodes.Node]:
+        self.env.note_reread()
+        lines = [".. list-table::", "   :header-rows: 1", ""]
+        for first, *others in diagrams.table():
+            lines += [f"   * - {first}", *(f"     - {word}" for word in others)]
+        return self.parse_text_to_nodes("\n".join(lines))
+
+
+class Help(SphinxDirective):
     """``.. telephony-help::``: what ``telephony --help`` prints, and a section for each command."""
 
     def run(self) -> list[nodes.Node]:
+        self.env.note_reread()
         text = told()
         made: list[nodes.Node] = [nodes.literal_block(text, text, language="none")]
         if not commands(text):
@@ -89,12 +103,13 @@ def commands(text: str) -> list[str]:
     return re.findall(r"^    ([a-z]+)  +\S", text.partition("\n  COMMAND\n")[2], re.MULTILINE)
 
 
-class Modules(Directive):
+class Modules(SphinxDirective):
     """``.. modules:: runtime``: the modules of one storey or satellite, and what each is."""
 
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
+        self.env.note_reread()
         listed = nodes.definition_list()
         for module, path in house.MODULES.items():
             if diagrams.storey(module) != self.arguments[0]:
@@ -117,4 +132,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("diagram", Diagram)
     app.add_directive("modules", Modules)
     app.add_directive("telephony-help", Help)
+    app.add_directive("transitions", Transitions)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -5,6 +5,7 @@ The docstrings are read in terminals and editors more often than here, so they h
 
 from __future__ import annotations
 
+import re
 from typing import Any, Iterator
 
 from docutils import nodes
@@ -61,13 +62,14 @@ def _owner(above: list[nodes.Element]) -> str:
 
 
 def _sibling(above: list[nodes.Element], text: str) -> str | None:
-    """The member of the class in whose description a literal stands, but not the one it is in."""
+    """The member of the class in whose description a literal stands; no argument, not itself."""
     described = [node[0] for node in above if isinstance(node, addnodes.desc)]
     if not described or not described[0].get("fullname"):
         return None
     signature = described[0]
     kind, _, member = signature["fullname"].partition(".")
-    if text.partition("(")[0] in (kind, member):
+    parameters = [node.astext() for node in signature.findall(addnodes.desc_parameter)]
+    if text.partition("(")[0] in (kind, member, *(re.split("[:=]", p)[0] for p in parameters)):
         return None
     return target(f"{kind}.{text}")
 

@@ -29,12 +29,14 @@ TABLES = {
     "far-end-members": "FarEnd",
     "hooks": "Hooks",
     "replay-members": "Replay",
+    "again": "client",
 }
 
 
 def target(text: str) -> str | None:
     """The public name that a literal is about: ``Call``, ``call.wait_ended(timeout=3)`` …"""
-    found = re.fullmatch(r"(\w+)(?:\.(\w+))?(?:\(.*\))?", text, re.DOTALL)
+    module = r"(?:telephony\.(?:\w+\.)?(?=[A-Z]))?"
+    found = re.fullmatch(rf"{module}(\w+)(?:\.(\w+))?(?:\(.*\))?", text, re.DOTALL)
     if found is None or found[1] not in OWNERS:
         return None
     owner, member = OWNERS[found[1]], found[2]

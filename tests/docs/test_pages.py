@@ -140,6 +140,7 @@ def test_literals_lead_to_what_they_name() -> None:
     assert "telephony.Call" == names.target("Call")
     assert "telephony.Client.dial" == names.target("client.dial()")
     assert "telephony.Call.wait_answered" == names.target("call.wait_answered(timeout=30)")
+    assert "telephony.sandbox.Sandbox" == names.target("telephony.sandbox.Sandbox")
     assert "telephony.CallHangup.billsec" == names.target("CallHangup.billsec")
     assert "telephony.sandbox.Sandbox.peer" == names.target("cm.peer(call)")
     for word in ("call", "client.nothing", "call._place", "None", "with call:", "python -m x"):
@@ -197,6 +198,18 @@ def test_the_diagrams_have_every_transition() -> None:
     assert table == set(inbound)
     assert {move for move in table if "incoming" != move[0]} == set(outbound)
     assert {str(state) for state in CallState} == set(boxes(diagrams.life("inbound")))
+
+
+def test_the_table_has_every_transition() -> None:
+    """Each event and each state but the last, which nothing leads out of."""
+    (_, *states), *rows = diagrams.table()
+    found = {
+        (before, event, before if after == "stays" else after)
+        for event, *row in rows
+        for before, after in zip(states, row)
+        if after != "–"
+    }
+    assert set(drawn_moves("inbound")) == found
 
 
 @pytest.mark.parametrize("direction", diagrams.WAYS)
