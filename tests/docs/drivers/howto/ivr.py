@@ -59,9 +59,11 @@ def ivr(block: Block, play: Play, output: Output) -> None:
     caller().hang_up("NO_USER_RESPONSE")
     assert "the caller left: NO_USER_RESPONSE" == program.line()
 
-    uids = [cm.wait_for_command("accept")["uid"] for _ in range(5)]
+    waiting = caller()
+    uids = [cm.wait_for_command("accept")["uid"] for _ in range(6)]
     assert len(set(uids)) == len(uids)
 
     program.interrupt(signal.SIGTERM)
-    assert (0, []) == program.finish()
-    assert [] == [call for call in cm.calls if not call.ended and call.ended_by]
+    assert 0 == program.finish()[0]
+    assert "NORMAL_CLEARING" == waiting.wait_ended(SECONDS)
+    assert "hangup" == cm.calls[-1].ended_by
