@@ -165,7 +165,7 @@ class Call(AwaitedCall):
         video: bool = False,
         command_timeout: float | None = None,
     ) -> None:
-        """See ``Client.accept``."""
+        """Answer the incoming call, its audio in *channel* as *uid*; see ``Client.accept``."""
         self._client.accept(
             self,
             token=token,
@@ -180,16 +180,16 @@ class Call(AwaitedCall):
         )
 
     def reject(self, reason: str = "", *, command_timeout: float | None = None) -> None:
-        """See ``Client.reject``."""
+        """Refuse the incoming call; see ``Client.reject``."""
         self._client.reject(self, reason, command_timeout=command_timeout)
 
     def hangup(self, *, command_timeout: float | None = None) -> None:
-        """See ``Client.hangup``. Does nothing if the call is known to have ended."""
+        """End the call, unless it is known to have ended; see ``Client.hangup``."""
         if self.info.state is not HANGUP:
             self._client.hangup(self, command_timeout=command_timeout)
 
     def send_dtmf(self, digits: str, *, command_timeout: float | None = None) -> None:
-        """See ``Client.send_dtmf``."""
+        """Send *digits* to the far end; see ``Client.send_dtmf``."""
         self._client.send_dtmf(self, digits, command_timeout=command_timeout)
 
     def bridge(
@@ -204,7 +204,7 @@ class Call(AwaitedCall):
         video: bool = False,
         command_timeout: float | None = None,
     ) -> None:
-        """See ``Client.bridge``."""
+        """Join the audio to *channel* as *uid*; see ``Client.bridge``."""
         self._client.bridge(
             self,
             token=token,
@@ -218,7 +218,7 @@ class Call(AwaitedCall):
         )
 
     def unbridge(self, *, command_timeout: float | None = None) -> None:
-        """See ``Client.unbridge``."""
+        """Take the audio out of its channel; see ``Client.unbridge``."""
         self._client.unbridge(self, command_timeout=command_timeout)
 
     def rebridge(
@@ -232,7 +232,7 @@ class Call(AwaitedCall):
         audio_scenario: str | int | None = None,
         command_timeout: float | None = None,
     ) -> None:
-        """See ``Client.rebridge``."""
+        """Move the audio to another channel; see ``Client.rebridge``."""
         self._client.rebridge(
             self,
             token=token,
@@ -247,7 +247,7 @@ class Call(AwaitedCall):
     def transfer(
         self, destination: str, leg: str | None = None, *, command_timeout: float | None = None
     ) -> None:
-        """See ``Client.transfer``."""
+        """Hand a leg to *destination*; see ``Client.transfer``."""
         self._client.transfer(self, destination, leg, command_timeout=command_timeout)
 
     # --- callbacks -------------------------------------------------------------------------
@@ -263,7 +263,8 @@ class Call(AwaitedCall):
     def on(self, event_type: type[E], fn: Callable[[E], Any] | None = None) -> Any:
         """Call *fn* with each event of this type of this call; returns *fn*. Or a decorator.
 
-        See ``Client.on`` for where and in which order callbacks run.
+        See ``Client.on`` for where and in which order callbacks run. What came before is not told
+        again. Raises ``InvalidArgumentError`` for what is no event class or no function.
         """
         if fn is None:
             return lambda fn: self.on(event_type, fn)

@@ -85,6 +85,11 @@ class Client(CallControl):
     callbacks. In a forked child commands, waits, ``calls()``, ``call()`` and ``health()`` raise
     ``ForkedClientError``, until ``connect()`` gives the child a connection of its own.
 
+    A command blocks until the CM has answered, and may raise ``InvalidArgumentError`` (nothing was
+    sent), ``NotConnectedError``, ``ClientClosedError`` or ``ForkedClientError`` (it is safe to try
+    again), ``CommandRefusedError``, ``CommandTimeoutError`` or ``ConnectionLostError`` (it may
+    have been carried out). None is sent twice.
+
     ``url``: ``wss://HOST`` or just ``HOST``. ``auth_token``: as the CM wants it
     (``"Basic …"``). ``client_id``: a name no other client has; None makes one up.
     ``app_id``: the App ID, or ``"MULTI"`` for a client that serves several. The options are
@@ -318,7 +323,8 @@ class Client(CallControl):
         """Connect, and block until ``close()``, SIGINT or SIGTERM; then close.
 
         Signals are minded only on the main thread. If the connection is given up for good
-        (credentials refused, ``reconnect=False``), its error is raised.
+        (credentials refused, ``reconnect=False``), its error is raised, and so is what the first
+        ``connect`` raises; ``ClientClosedError`` if it was closed before.
         """
         if self.closed:
             raise ClientClosedError("the client was closed: make a new one")
@@ -335,7 +341,10 @@ class Client(CallControl):
             raise failure
 
     def health(self) -> Health:
-        """A snapshot of what the client is doing; blocks for nothing."""
+        """A snapshot of what the client is doing; blocks for nothing.
+
+        Raises ``ForkedClientError`` in a child process.
+        """
         self._connection.check_process()
         with self._connection.lock:
             return Health(
@@ -353,7 +362,10 @@ class Client(CallControl):
     # --- calls ---------------------------------------------------------------------------
 
     def calls(self) -> list[Call]:
-        """The calls being tracked, oldest first."""
+        """The calls being tracked, oldest first; blocks for nothing.
+
+        Raises ``ForkedClientError`` in a child process.
+        """
         self._connection.check_process()
         with self._connection.lock:
             self._session.expire(time.monotonic())
@@ -373,7 +385,8 @@ class Client(CallControl):
         """Call *fn* with each event of this type; as a decorator, or with *fn* given.
 
         Returns *fn*. *match* filters by fields of the event or of its call's ``CallInfo``
-        (``to="+1800…"``); numbers compare by their digits alone. ``Event`` sees all.
+        (``to="+1800…"``); numbers compare by their digits alone. ``Event`` sees all. Raises
+        ``InvalidArgumentError`` for what is no event class, no function or no such field.
 
         Callbacks run on worker threads and may block and call anything; those of one call run
         one at a time, in the order of arrival. One that raises is logged, and reported as
@@ -390,12 +403,16 @@ class Client(CallControl):
         return fn
 
     def off(self, fn: Callable[..., Any]) -> None:
-        """Call *fn* no more, for any event it was registered for with ``on``."""
+        """Call *fn* no more, for any event it was registered for with ``on``.
+
+        What waits to be told already is still told. A *fn* that is not registered is no error.
+        """
         self._handlers.remove(fn)
 
     def set_handler(self, handler: object | None) -> None:
         """Call the methods of *handler*, the Go SDK's interface; see ``EventHandler``.
 
-        It takes the place of an earlier one; None: of none.
+        It takes the place of an earlier one; None: of none. Raises ``InvalidArgumentError`` for
+        an object that has none of the methods.
         """
         self._handlers.set_object(handler)

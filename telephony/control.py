@@ -35,7 +35,10 @@ class CallControl:
         self._connection.check_process()
 
     def call(self, call_id: str) -> Call | None:
-        """The tracked call with this id, or None."""
+        """The tracked call with this id, or None; blocks for nothing.
+
+        Raises ``ForkedClientError`` in a child process.
+        """
         self._connection.check_process()
         with self._connection.lock:
             return self._session.calls.get(call_id)
@@ -64,16 +67,18 @@ class CallControl:
 
         *to* may carry digits to send after the answer (``+1555…;dtmf=1234#``). *token* is the
         RTC token for channel and uid (else the ``token_provider`` is asked). *region* is an
-        area code such as ``AREA_CODE_NA``. *timeout* is how long it may ring, in seconds.
-        *sip* is a trunk's URI, which may hold credentials, *sip_domain* its domain. *app_id*:
-        for a MULTI client. *sdk_options*: JSON, or a dict. *audio_scenario*: ``"0"`` people
-        (the default), ``"10"`` AI agents. *prompt* and *webhook_url* are passed on.
+        area code such as ``AREA_CODE_NA``. *timeout* is how long it may ring, in seconds (None:
+        the CM's default). *sip* is a trunk's URI, which may hold credentials, *sip_domain* its
+        domain. *app_id*: for a MULTI client. *video*: with video too. *sdk_options*: JSON, or a
+        dict. *audio_scenario*: ``"0"`` people (the default), ``"10"`` AI agents. *prompt* and
+        *webhook_url* are passed on.
 
         Blocks until the CM answers, which may be only when the callee picks up: at most
         *command_timeout* seconds, else the client's ``dial_timeout``. Returns the call (ended,
-        if it ended meanwhile). Raises ``DialFailedError`` if it was refused, or an
-        ``OutcomeUnknownError`` whose ``.call`` is the handle of what may be a call; see
-        ``orphan_policy`` for what becomes of it. Never sent twice.
+        if it ended meanwhile). Raises ``DialFailedError`` if it was refused, an
+        ``OutcomeUnknownError`` whose ``.call`` is the handle of what may be a call (see
+        ``orphan_policy`` for what becomes of it), a ``NotSentError``, or
+        ``InvalidArgumentError``. Never sent twice.
         """
         seconds = self._seconds(command_timeout, self.options.dial_timeout)
         app = self._app_id(app_id, None, needed=True)
@@ -114,9 +119,10 @@ class CallControl:
     ) -> None:
         """Answer an incoming call and join its audio to *channel* as *uid*.
 
-        The gateway holds the call for about 15 s; later, or when another client was first, it
-        is a ``CallNotFoundError`` or another ``CommandRefusedError``. See ``dial`` for the
-        arguments.
+        See ``dial`` for the arguments. The gateway holds the call for about 15 s. Blocks until
+        the CM answers, at most *command_timeout* seconds. Raises ``CallNotFoundError`` or another
+        ``CommandRefusedError`` when it is too late or another client was first, and what every
+        command may raise.
         """
         name, call = self._resolve(call_id)
         app = self._app_id(app_id, call, needed=True)
@@ -142,7 +148,11 @@ class CallControl:
         app_id: str | None = None,
         command_timeout: float | None = None,
     ) -> None:
-        """Refuse an incoming call; its gateway answers the caller 404."""
+        """Refuse an incoming call; its gateway answers the caller 404.
+
+        *reason* is sent with it. Blocks until the CM answers, at most *command_timeout* seconds.
+        Raises ``CallNotFoundError`` when the call has gone, and what every command may raise.
+        """
         name, call = self._resolve(call_id)
         app = self._app_id(app_id, call)
         command = commands.Reject(call_id=name, app_id=app, reason=reason)
@@ -162,6 +172,9 @@ class CallControl:
         A call this client does not know can be given its *direction* (``inbound``,
         ``outbound`` or ``outbound_sip``). When the CM took it the call is over at once; its
         ``hangup_cause`` and ``billsec`` come with the ``CallHangup`` event.
+
+        Blocks until the CM answers, at most *command_timeout* seconds. Raises
+        ``CallNotFoundError`` when the call has ended, and what every command may raise.
         """
         if direction not in (None, "inbound", "outbound", "outbound_sip"):
             raise InvalidArgumentError(
@@ -189,7 +202,9 @@ class CallControl:
     ) -> None:
         """Send *digits* (``0-9 * #``) to the far end.
 
-        The CM echoes them as ``DtmfReceived`` events with ``echo`` true.
+        The CM echoes them as ``DtmfReceived`` events with ``echo`` true. Blocks until the CM
+        answers, at most *command_timeout* seconds, and not until they were heard. Raises
+        ``CallNotFoundError`` when the call has ended, and what every command may raise.
         """
         name, call = self._resolve(call_id)
         app = self._app_id(app_id, call)
@@ -209,7 +224,12 @@ class CallControl:
         video: bool = False,
         command_timeout: float | None = None,
     ) -> None:
-        """Join the call's audio to *channel* as *uid*; see ``dial`` for the arguments."""
+        """Join the call's audio to *channel* as *uid*; see ``dial`` for the arguments.
+
+        Blocks until the CM answers, at most *command_timeout* seconds; ``wait_bridged`` of the
+        call waits until it is there. Raises ``CallNotFoundError`` when the call has ended, and what
+        every command may raise.
+        """
         name, call = self._resolve(call_id)
         app = self._app_id(app_id, call, needed=True)
         command = commands.Bridge(
@@ -231,7 +251,11 @@ class CallControl:
         app_id: str | None = None,
         command_timeout: float | None = None,
     ) -> None:
-        """Take the call's audio out of its channel; the SIP leg stays up."""
+        """Take the call's audio out of its channel; the SIP leg stays up.
+
+        Blocks until the CM answers, at most *command_timeout* seconds. Raises
+        ``CallNotFoundError`` when the call has ended, and what every command may raise.
+        """
         name, call = self._resolve(call_id)
         command = commands.Unbridge(call_id=name, app_id=self._app_id(app_id, call))
         self._execute(command, call, command_timeout)
@@ -254,6 +278,11 @@ class CallControl:
 
         Where it is now comes from the call; for a call this client does not know, pass
         *current_channel* and *current_uid*. See ``dial`` for the other arguments.
+
+        Blocks until the CM answers, at most *command_timeout* seconds. Raises
+        ``CommandRefusedError`` when the call is not where it was thought to be, or cannot join
+        the new channel (``BridgeFailed`` follows: it is in none then), ``CallNotFoundError`` when
+        it has ended, and what every command may raise.
         """
         name, call = self._resolve(call_id)
         app = self._app_id(app_id, call)
@@ -288,7 +317,9 @@ class CallControl:
     ) -> None:
         """Hand a leg of the call (``A`` or ``B``; None: the CM's default) to *destination*.
 
-        On the SIP side that is a REFER.
+        On the SIP side that is a REFER. Blocks until the CM answers, at most *command_timeout*
+        seconds, and not until anybody has picked up there. Raises ``CallNotFoundError`` when the
+        call has ended, and what every command may raise.
         """
         name, call = self._resolve(call_id)
         app = self._app_id(app_id, call)
@@ -301,7 +332,8 @@ class CallControl:
         """Be offered calls for these DIDs from now on, and no others; ``[]``: for all.
 
         Before the first connect they are kept for the registration. Later the list is kept,
-        and registered again after a reconnect, once the CM took it.
+        and registered again after a reconnect, once the CM took it. Blocks until the CM answers,
+        at most *command_timeout* seconds. Raises what every command may raise.
         """
         command = commands.Subscribe(numbers=numbers)
         seconds = self._seconds(command_timeout, self.options.command_timeout)
@@ -317,7 +349,10 @@ class CallControl:
     ) -> dict[str, Any]:
         """Send any other command with these fields as they are; returns the whole response.
 
-        With the ``callid`` of a tracked call it carries the call's ``appid`` too, unless given.
+        *action* and *fields* are the wire's words. With the ``callid`` of a tracked call it carries
+        the call's ``appid`` too, unless given. Blocks until the CM answers, at most
+        *command_timeout* seconds. Raises ``CallNotFoundError`` when the CM does not know the call,
+        and what every command may raise.
         """
         for name in ("action", "request_id"):
             if name in fields:

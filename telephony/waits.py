@@ -80,8 +80,8 @@ class AwaitedCall(TrackedCall):
         Returns the snapshot in which it was; one that holds now returns at once, and none in
         between is missed. *timeout* is in seconds (0 looks once, None waits for ever).
 
-        Raises ``CallEndedError`` if the call ends first, ``WaitTimeoutError``, or
-        ``ClientClosedError``.
+        Raises ``CallEndedError`` if the call ends first, ``WaitTimeoutError``,
+        ``ClientClosedError``, or ``InvalidArgumentError``. Works inside callbacks.
         """
         if isinstance(predicate_or_state, str):
             try:
@@ -156,8 +156,8 @@ class AwaitedCall(TrackedCall):
         the answer are taken first (*flush* forgets them), and those beyond the end are left
         for the next call. Echoes of digits that this client sent are not counted.
 
-        Raises ``CallEndedError`` if the call ends first (``.digits`` is what was heard), or
-        ``ClientClosedError``. Works inside callbacks.
+        Raises ``CallEndedError`` if the call ends first (``.digits`` is what was heard),
+        ``ClientClosedError``, or ``InvalidArgumentError``. Works inside callbacks.
         """
         if max_digits is not None and (
             isinstance(max_digits, bool) or not isinstance(max_digits, int) or max_digits < 1

@@ -122,7 +122,7 @@ class Play:
     def environ(self, **variables: str) -> dict[str, str]:
         """The environment, with the commands of the packages found first."""
         path = f"{COMMANDS}{os.pathsep}{os.environ.get('PATH', '')}"
-        return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", **variables}
+        return {**os.environ, "PATH": path, **variables}
 
     def program(self, *command: str, **variables: str) -> Served:
         """Run a program in the folder; it is asked to end when the test does."""

@@ -20,6 +20,7 @@ from telephony import Client, Disconnected, TelephonyError
 from telephony.sandbox import Sandbox
 from tests.conftest import DIAL
 from tests.docs.rst import README, read, tables
+from tests.docs.web import free_port
 from tests.scripted import Recorded, Running, ScriptedCM
 
 SECONDS = 10.0
@@ -70,13 +71,6 @@ class HttpServer:
 
 def status(code: int) -> HttpServer:
     return HttpServer(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % code)
-
-
-def free_port() -> int:
-    """A port on which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-    return port
 
 
 def bridged(client: Client) -> Any:

@@ -3,7 +3,7 @@
 The block ``first-call`` of ``docs/start/first-call.rst`` is run by the function ``first_call`` in
 ``tests/docs/drivers/start/first_call.py``, which is given the block, a ``tests.docs.play.Play``,
 and a function that returns what was printed. It asserts what the page says of the block. All
-public functions that a module defines are drivers.
+public functions that a module defines are drivers, and so is a `PartOf`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,17 @@ from tests.docs.play import Output, Play
 from tests.docs.rst import DOCS, README, Block
 
 Driver = Callable[[Block, Play, Output], None]
+
+
+class PartOf:
+    """The driver of a file, or a command, that another driver of the page needs and runs."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __call__(self, block: Block, play: Play, output: Output) -> None:
+        assert self._name in drivers(block.page)
+        assert block.caption or "sh" == block.language, "neither a file nor a command"
 
 
 def module_of(page: Path) -> str:
@@ -36,9 +47,10 @@ def drivers(page: Path) -> dict[str, Driver]:
     return {
         attribute.replace("_", "-"): value
         for attribute, value in vars(module).items()
-        if not attribute.startswith("_") and _defined_in(module, value)
+        if not attribute.startswith("_") and _drives(module, value)
     }
 
 
-def _defined_in(module: Any, value: Any) -> bool:
-    return inspect.isfunction(value) and value.__module__ == module.__name__
+def _drives(module: Any, value: Any) -> bool:
+    own = inspect.isfunction(value) and value.__module__ == module.__name__
+    return own or isinstance(value, PartOf)

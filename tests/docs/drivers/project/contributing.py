@@ -1,0 +1,31 @@
+"""docs/project/contributing.rst."""
+
+from __future__ import annotations
+
+import os
+
+from tests.docs import shell
+from tests.docs.play import Output, Play
+from tests.docs.rst import ROOT, Block
+
+
+def install_editable(block: Block, play: Play, output: Output) -> None:
+    """The commands and the extras are there."""
+    shell.exists(block.text)
+
+
+def all_checks(block: Block, play: Play, output: Output) -> None:
+    """It can be run."""
+    assert os.access(ROOT / block.text, os.X_OK)
+
+
+def build_docs(block: Block, play: Play, output: Output) -> None:
+    """.ci/run does the same, into a folder of its own."""
+    checks = (ROOT / ".ci" / "run").read_text("utf-8")
+    graphviz, install, build, links = block.text.splitlines()
+    assert graphviz.replace("install", "install -qq") in checks
+    assert "[docs]" in install and '".[docs]"' in checks
+    shell.exists(install)
+    assert build.removesuffix(" docs docs/_build/html") in checks
+    assert links.removesuffix(" docs/_build/html") in checks
+    shell.exists(links)
