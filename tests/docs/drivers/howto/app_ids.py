@@ -17,9 +17,8 @@ def multi(block: Block, play: Play, output: Output) -> None:
     play.write(block)
     keys = {"ALPHA_CERTIFICATE": "rtc-token-a", "BETA_CERTIFICATE": "rtc-token-b"}
     program = play.python(block.caption, APPID="MULTI", **keys, **SETTINGS)
-    lines = {program.line() for _ in range(4)}
-    outbound = {f"{name}: outbound, NORMAL_CLEARING" for name in ("Alpha", "Beta")}
-    assert {"Alpha called", "Beta called", *outbound} == lines
+    assert "Alpha: outbound, NORMAL_CLEARING" == program.line()
+    assert "Beta: outbound, NORMAL_CLEARING" == program.line()
 
     caller = cm.incoming(to="+18005550001", from_="+15559876543")
     assert caller.wait_accepted(SECONDS)
