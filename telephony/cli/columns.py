@@ -59,19 +59,16 @@ class Cells:
 
     @classmethod
     def of(cls, name: str, info: CallInfo | None, detail: str, id_width: int) -> Cells:
-        direction = state = call_id = ""
+        of_call = ("", "", "")  # what is about no call has its detail there
         if info is not None:
-            direction, state = info.direction, info.state.value
             call_id = info.call_id[:id_width] or "(no id)"
-        cells = (
-            f"{datetime.now().strftime('%H:%M:%S.%f')[:-3]}  ",
-            f"{name:<18}  ",
-            f"{direction:<8} ",
-            f"{state:<9} ",
-            f"{call_id:<{id_width}}  ",
-            detail,
-        )
-        return cls(*map(printable, cells))
+            of_call = (
+                f"{info.direction:<8} ",
+                f"{info.state.value:<9} ",
+                f"{call_id:<{id_width}}  ",
+            )
+        clock = datetime.now().strftime("%H:%M:%S.%f")[:-3]
+        return cls(*map(printable, (f"{clock}  ", f"{name:<18}  ", *of_call, detail)))
 
     @classmethod
     def of_event(cls, event: Event, id_width: int) -> Cells:
