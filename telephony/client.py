@@ -103,7 +103,7 @@ class Client(CallControl):
     False: none). ``max_message_size``: bytes; a larger message closes the connection.
     ``stale_timeout``: how long a call that may have ended during an outage is kept.
     ``allow_insecure``: permits ``ws://`` to another machine. ``hooks``: an object that is told
-    what to count and to time, see ``telephony.hooks.Hooks``.
+    what to count, to time or to record, or a list of them, see ``telephony.hooks.Hooks``.
 
     Raises ``InvalidArgumentError`` naming the argument that is wrong.
     """

@@ -1,4 +1,4 @@
-"""Counters and timings for operators: what ``Client(hooks=…)`` calls."""
+"""What a client does, told to whoever counts, times or records: ``Client(hooks=…)`` calls it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Hooks:
     """Told what a client does, to count and to time it; here every method does nothing.
 
     Write a class of your own with any of these methods (this one as its base or not) and give
-    an object of it to ``Client(hooks=…)``; several clients may share one. Methods are called on
-    whatever thread is at work, several at once, so they must be thread-safe. They run in the
-    path of every command and event: they must return at once, and never block or call the
-    client. What one raises is logged and goes no further.
+    an object of it, or a list of such objects, to ``Client(hooks=…)``; several clients may share
+    one. Methods are called on whatever thread is at work, several at once, so they must be
+    thread-safe. They run in the path of every command and event: they must return at once, and
+    never block or call the client. What one raises is logged and goes no further.
     """
 
     def command_ended(self, action: str, end: str, seconds: float) -> None:
@@ -52,24 +52,69 @@ class Hooks:
     def disconnected(self) -> None:
         """A connection that was registered is gone: lost, or closed by us."""
 
+    def frame_sent(self, frame: dict[str, Any]) -> None:
+        """*frame* is about to leave: a command, or the registration.
+
+        Told before it leaves, so that no response is ever told before its command. If it cannot
+        leave in the end, it is not taken back; its command ends with ``"not_sent"``.
+
+        Secrets in it are masked, deep nesting and long lists are cut off. Frames are only taken
+        apart for this where a hook has this method, or the next; they cost some time then.
+        """
+
+    def frame_received(self, frame: dict[str, Any]) -> None:
+        """*frame* has come: an event, a response, or a word of the handshake.
+
+        Told before anything follows from it. What is no JSON object, or longer than 64 KiB, is
+        not told. Otherwise as ``frame_sent``.
+        """
+
 
 METHODS = tuple(name for name in vars(Hooks) if not name.startswith("_"))
 
+#: What is told of a frame.
+Told = Callable[[dict[str, Any]], None]
+
 
 def checked(hooks: object) -> Hooks | None:
-    """*hooks* made safe to call, all methods there; raises ``InvalidArgumentError``."""
+    """*hooks*, one or a list of them, made safe to call; raises ``InvalidArgumentError``."""
     if hooks is None:
         return None
-    found = {name: getattr(hooks, name, None) for name in METHODS}
-    if isinstance(hooks, type) or not any(map(callable, found.values())):
-        raise InvalidArgumentError(
-            f"hooks must be an object with any of the methods {', '.join(METHODS)}, or None"
-        )
+    several = hooks if isinstance(hooks, (list, tuple)) else (hooks,)
+    found: dict[str, list[Callable[..., Any]]] = {name: [] for name in METHODS}
+    for one in several:
+        methods = {name: getattr(one, name, None) for name in METHODS}
+        if isinstance(one, type) or not any(map(callable, methods.values())):
+            raise InvalidArgumentError(
+                f"hooks must be an object with any of the methods {', '.join(METHODS)}, "
+                "a list of such objects, or None"
+            )
+        for name, method in methods.items():
+            if callable(method) and not _does_nothing(name, method):
+                found[name].append(_guarded(name, method))
     safe = Hooks()
-    for name, method in found.items():
-        if callable(method):
-            setattr(safe, name, _guarded(name, method))
-    return safe
+    for name, guarded in found.items():
+        if guarded:
+            setattr(safe, name, guarded[0] if len(guarded) == 1 else _each(guarded))
+    return safe if several else None
+
+
+def told_of_frames(hooks: Hooks | None) -> tuple[Told | None, Told | None]:
+    """``frame_sent`` and ``frame_received`` of what ``checked`` returned; None if nobody has it."""
+    own = vars(hooks) if hooks is not None else {}
+    return own.get("frame_sent"), own.get("frame_received")
+
+
+def _does_nothing(name: str, method: Any) -> bool:
+    return getattr(method, "__func__", None) is vars(Hooks)[name]
+
+
+def _each(methods: list[Callable[..., Any]]) -> Callable[..., None]:
+    def each(*args: Any) -> None:
+        for method in methods:
+            method(*args)
+
+    return each
 
 
 def _guarded(name: str, method: Callable[..., Any]) -> Callable[..., None]:

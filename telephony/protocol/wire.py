@@ -230,15 +230,23 @@ def _redacted(value: Any, depth: int, left: list[int]) -> Any:
     return value
 
 
-def loggable(message: str | bytes, secrets: Secrets) -> str:
-    """A frame for the log: its secrets masked, long texts and deep nesting cut off."""
+def masked(message: str | bytes, secrets: Secrets) -> Frame:
+    """A frame as it may be shown or kept: its secrets masked, long lists, deep nesting cut off.
+
+    Raises ``ProtocolError`` for what is no frame, or too long to look for secrets in.
+    """
     if len(message) > READ_MOST:
-        return f"({len(message)} characters)"
+        raise ProtocolError(f"{len(message)} characters")
+    frame: Frame = _plain(secrets.redact(decode(message)))
+    return frame
+
+
+def loggable(message: str | bytes, secrets: Secrets) -> str:
+    """A frame for the log: masked, and not too long."""
     try:
-        frame = decode(message)
+        text = encode(masked(message, secrets))
     except ProtocolError as error:
         return f"({error})"
-    text = encode(_plain(secrets.redact(frame)))
     return text if len(text) <= LOGGED_MOST else f"{text[:LOGGED_MOST]}… ({len(text)} characters)"
 
 

@@ -273,7 +273,7 @@ class Connection(Generic[C]):
 
     def _send(self, request: Request[C], transport: Transport, deadline: Deadline) -> None:
         limit = deadline.at_most(self._options.send_timeout)
-        self._link.log_frame("->", request.text)
+        self._link.show_sent(request.text)
         try:
             transport.send(request.text, limit)
         except ConnectionDown as down:

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from telephony.errors import TelephonyError
-from telephony.hooks import Hooks
+from telephony.errors import ProtocolError, TelephonyError
+from telephony.hooks import Hooks, Told, told_of_frames
 from telephony.protocol import wire
 from telephony.protocol.calls import TrackedCall
 from telephony.protocol.events import CallOrphaned, Event
@@ -64,6 +64,7 @@ class Link(Generic[C]):
         self.session = session
         self.options = options
         self.hooks = hooks
+        self._tell_sent, self._tell_received = told_of_frames(hooks)
         self._emit = emit
         self.lock = threading.Lock()  # guards the session and all below but pending and closing
         self.changed = threading.Condition(self.lock)  # the state, or the failure
@@ -133,18 +134,32 @@ class Link(Generic[C]):
     def _post(self, text: str) -> None:
         transport = self.transport
         if transport is not None:
-            self.log_frame("->", text)
+            self.show_sent(text)
             try:
                 transport.post(text)
             except ConnectionDown:
                 pass  # the reader finds out for itself, and the session is told then
 
-    # --- the log ---------------------------------------------------------------------------
+    # --- what is shown of frames and changes -------------------------------------------------
 
-    def log_frame(self, arrow: str, message: str | bytes) -> None:
-        """A frame that was sent (``->``) or received (``<-``), without its secrets."""
+    def show_sent(self, text: str) -> None:
+        """A frame that is about to leave, without its secrets, for the log and the hooks."""
+        if log.isEnabledFor(logging.DEBUG) or self._tell_sent is not None:
+            self._show("->", text, self._tell_sent)
+
+    def show_received(self, messages: list[str | bytes]) -> None:
+        """Frames that have come, before anything follows from them."""
+        if log.isEnabledFor(logging.DEBUG) or self._tell_received is not None:
+            for message in messages:
+                self._show("<-", message, self._tell_received)
+
+    def _show(self, arrow: str, message: str | bytes, tell: Told | None) -> None:
+        secrets = self.session.secrets
         if log.isEnabledFor(logging.DEBUG):
-            log.debug("%s %s", arrow, wire.loggable(message, self.session.secrets))
+            log.debug("%s %s", arrow, wire.loggable(message, secrets))
+        if tell is not None:
+            with contextlib.suppress(ProtocolError):
+                tell(wire.masked(message, secrets))
 
     def log_changes(self) -> None:
         """What changed its state since the last time: it changed under the lock."""

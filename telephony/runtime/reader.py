@@ -185,9 +185,7 @@ class Reader(Generic[C]):
     def _receive(self, messages: list[str | bytes], transport: Transport) -> list[Outcome]:
         """What follows from these messages."""
         link = self._link
-        if log.isEnabledFor(logging.DEBUG):
-            for message in messages:
-                link.log_frame("<-", message)
+        link.show_received(messages)
         outcomes: list[Outcome] = []
         failures: list[Exception] = []
         with link.lock:

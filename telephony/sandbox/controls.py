@@ -9,7 +9,8 @@ from telephony.errors import InvalidArgumentError, TelephonyError
 from telephony.sandbox.faults import Faults, Refusal
 
 if TYPE_CHECKING:
-    from telephony.sandbox.server import Server, ServerThread
+    from telephony.sandbox.server import Server
+    from telephony.sandbox.serving import ServerThread
 
 
 class SandboxNotRunningError(TelephonyError, RuntimeError):
@@ -19,7 +20,7 @@ class SandboxNotRunningError(TelephonyError, RuntimeError):
 class Controls:
     """What runs things on the sandbox's thread, while it has one."""
 
-    _running: ServerThread | None = None
+    _running: ServerThread[Server] | None = None
 
     def run(self, step: Callable[..., Any], *args: Any) -> Any:
         """Run ``step`` on the sandbox's thread, and return what it returns."""

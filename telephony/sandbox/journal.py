@@ -6,9 +6,10 @@ import threading
 import time
 from collections import deque
 from itertools import islice
-from typing import Any, Mapping
+from typing import Any
 
 from telephony.errors import WaitTimeoutError
+from telephony.sandbox.words import Wanted
 
 # A sandbox left running for weeks must not fill the memory.
 KEPT_FRAMES = 100_000
@@ -36,7 +37,7 @@ class Journal:
         with self._arrived:
             return [frame for _, frame in self._frames]
 
-    def wait(self, action: str, fields: Mapping[str, Any], timeout: float | None) -> dict[str, Any]:
+    def wait(self, wanted: Wanted, timeout: float | None) -> dict[str, Any]:
         """Return the oldest frame that fits and was not returned before, waiting for it."""
         deadline = None if timeout is None else time.monotonic() + timeout
         looked_at = 0
@@ -44,17 +45,19 @@ class Journal:
             while True:
                 dropped = self._count - len(self._frames)
                 for number, frame in islice(self._frames, max(looked_at - dropped, 0), None):
-                    if number not in self._handed_out and _fits(frame, action, fields):
+                    if number not in self._handed_out and wanted.fits(frame):
                         self._handed_out.add(number)
                         return frame
                 looked_at = self._count
                 remaining = None if deadline is None else deadline - time.monotonic()
                 if remaining is not None and remaining <= 0:
-                    raise WaitTimeoutError(f"no client sent {action!r} within {timeout} s")
+                    break
                 self._arrived.wait(remaining)
+        raise WaitTimeoutError(
+            f"no client sent {wanted} within {timeout:g} s\n{wanted.nearest(self._unused())}"
+        )
 
-
-def _fits(frame: Mapping[str, Any], action: str, fields: Mapping[str, Any]) -> bool:
-    return frame.get("action") == action and all(
-        frame.get(name) == value for name, value in fields.items()
-    )
+    def _unused(self) -> list[dict[str, Any]]:
+        """What was not returned by `wait` yet."""
+        with self._arrived:
+            return [f for number, f in self._frames if number not in self._handed_out]

@@ -8,7 +8,8 @@ import threading
 from typing import TYPE_CHECKING, Any, Iterable, Mapping
 
 from telephony.errors import InvalidArgumentError
-from telephony.sandbox.calls import CallRecord, Leg
+from telephony.sandbox.assertions import Assertions
+from telephony.sandbox.calls import Leg
 from telephony.sandbox.controls import FaultControls
 from telephony.sandbox.dialplan import DialPlan, DialScript
 from telephony.sandbox.farend import FarEnd
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from telephony.client import Client
 
 
-class Sandbox(FaultControls):
+class Sandbox(Assertions, FaultControls):
     """A Call Manager on this machine, with everybody it can call.
 
     ``port`` 0 lets the system choose; after the first `start` it stays the same, so that
@@ -71,9 +72,9 @@ class Sandbox(FaultControls):
                 'the sandbox needs aiohttp: pip install "agora-telephony[sandbox]"'
             ) from error
         times = dict(
+            time_scale=time_scale,
             lookup_hold=lookup_hold,
             cm_hold=cm_hold,
-            time_scale=time_scale,
             ping_interval=ping_interval,
             ping_timeout=ping_timeout,
             register_timeout=register_timeout,
@@ -110,7 +111,8 @@ class Sandbox(FaultControls):
 
     def start(self) -> Sandbox:
         """Listen, and return self; again while running: nothing. Raises OSError: port taken."""
-        from telephony.sandbox.server import Server, ServerThread
+        from telephony.sandbox.server import Server
+        from telephony.sandbox.serving import ServerThread
 
         def make() -> Server:
             return Server(
@@ -162,7 +164,7 @@ class Sandbox(FaultControls):
         return self._address("http")
 
     def _address(self, scheme: str) -> str:
-        from telephony.sandbox.server import url_host
+        from telephony.sandbox.serving import url_host
 
         self._server()
         secure = "s" if self._ssl_context is not None else ""
@@ -187,6 +189,15 @@ class Sandbox(FaultControls):
     def app_ids(self) -> tuple[str, ...]:
         """All App IDs served."""
         return self._settings.app_ids
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """What another process needs in its environment to be a client of this sandbox.
+
+        ``CM_HOST``, ``AUTH_TOKEN`` and ``APPID``, as ``Client.from_env()`` reads them.
+        """
+        token = self._settings.token_of(self.app_id) or self.auth_token
+        return {"CM_HOST": self.url, "AUTH_TOKEN": token, "APPID": self.app_id}
 
     def client(self, **options: Any) -> Client:
         """Return a `telephony.Client` for this sandbox, not connected.
@@ -273,27 +284,3 @@ class Sandbox(FaultControls):
         if leg is None:
             raise InvalidArgumentError(f"call: the sandbox knows none with the id {call_id!r}")
         return FarEnd(self, switch, leg)
-
-    @property
-    def calls(self) -> list[CallRecord]:
-        """All calls, oldest first, as they are now; ended ones too, the last 10,000 of them."""
-        switch = self._server().switch
-        records: list[CallRecord] = self.run(lambda: [leg.record() for leg in switch.legs()])
-        return records
-
-    # What was sent ----------------------------------------------------------------------
-
-    @property
-    def frames(self) -> list[dict[str, Any]]:
-        """What the clients sent, in order of arrival, registrations included."""
-        return self._journal.frames()
-
-    def wait_for_command(
-        self, action: str, timeout: float | None = 10.0, **fields: Any
-    ) -> dict[str, Any]:
-        """Wait for a frame with this action, and these fields, and return it.
-
-        One that has come already counts, but each is returned once: ask twice to wait for two.
-        ``timeout`` is in real seconds; raises `WaitTimeoutError`.
-        """
-        return self._journal.wait(action, fields, timeout)

@@ -1,4 +1,4 @@
-"""Sockets: the WebSocket endpoint, the listening port, and the thread they live on."""
+"""One run of the Call Manager: its WebSocket endpoint and what stands behind it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import contextlib
 import json
 import logging
 import ssl
-import threading
 from typing import Any, Callable
 
 from aiohttp import WSMsgType, web
@@ -23,14 +22,13 @@ from telephony.sandbox.http import HttpApi
 from telephony.sandbox.inbound import Inbound
 from telephony.sandbox.journal import Journal
 from telephony.sandbox.outbound import Outbound
+from telephony.sandbox.serving import GOODBYE, listening_on, url_host
 from telephony.sandbox.settings import Settings
 from telephony.sandbox.switch import Switch
 
 logger = logging.getLogger(__name__)
 
 MAX_MESSAGE = 1024 * 1024
-# How long a closing WebSocket waits for the other side to say goodbye, in real seconds.
-GOODBYE = 1.0
 POLICY_VIOLATION = 1008
 
 
@@ -82,15 +80,7 @@ class Server:
         app = web.Application(client_max_size=MAX_MESSAGE)
         app.router.add_get("/v1/ws/events", self._websocket)
         HttpApi(self._settings, self.registry, self.switch, self.inbound, self.commands).add_to(app)
-        # A gateway that hangs up on its lookup must be noticed: hence the cancellation.
-        runner = web.AppRunner(
-            app, access_log=None, handler_cancellation=True, shutdown_timeout=GOODBYE
-        )
-        await runner.setup()
-        try:
-            site = web.TCPSite(runner, host, port, ssl_context=ssl_context)
-            await site.start()
-            bound: int = runner.addresses[0][1]
+        async with listening_on(app, host, port, ssl_context) as bound:
             scheme = "http" if ssl_context is None else "https"
             self.commands.webhook_url = f"{scheme}://{url_host(host)}:{bound}/v1/api/webhook"
             pinger = asyncio.ensure_future(self._ping_forever())
@@ -103,8 +93,6 @@ class Server:
                 self.switch.end_all()
                 self._speaking.set()
                 self.registry.abort_all()
-        finally:
-            await runner.cleanup()
 
     def silence(self, on: bool) -> None:
         """Stop speaking on the WebSockets, or begin again."""
@@ -257,73 +245,3 @@ class Server:
         connection.send_response("register", answer)
         delay = self._faults.delay_of("register")
         self._loop.call_later(delay, connection.close, POLICY_VIOLATION, "not registered")
-
-
-def url_host(host: str) -> str:
-    """Return how to reach ``host`` from this machine, as it is written in a URL."""
-    if host in ("0.0.0.0", "::", ""):
-        return "127.0.0.1" if host != "::" else "[::1]"
-    return f"[{host}]" if ":" in host else host
-
-
-class ServerThread:
-    """A thread with a loop with a `Server`."""
-
-    def __init__(
-        self,
-        host: str,
-        port: int,
-        ssl_context: ssl.SSLContext | None,
-        make: Callable[[], Server],
-    ) -> None:
-        self.port = port
-        self._host = host
-        self._ssl_context = ssl_context
-        self._make = make
-        self._ready = threading.Event()
-        self._failure: BaseException | None = None
-        self._thread = threading.Thread(
-            target=self._main, name="telephony-sandbox", daemon=True
-        )
-        self.server: Server
-        self.loop: asyncio.AbstractEventLoop
-        self._stop: asyncio.Event
-
-    def start(self) -> None:
-        """Return once it listens; raises OSError when the port cannot be had."""
-        self._thread.start()
-        self._ready.wait()
-        if self._failure is not None:
-            self._thread.join()
-            raise self._failure
-
-    def stop(self) -> None:
-        """Return once the thread has ended and its sockets are closed."""
-        self.loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join()
-
-    def is_current(self) -> bool:
-        """Return whether the caller is on this thread."""
-        return threading.current_thread() is self._thread
-
-    def _main(self) -> None:
-        try:
-            asyncio.run(self._serve())
-        except BaseException as error:
-            if self._ready.is_set():
-                raise
-            self._failure = error
-        finally:
-            self._ready.set()
-
-    async def _serve(self) -> None:
-        self.loop = asyncio.get_running_loop()
-        self._stop = asyncio.Event()
-        self.server = self._make()
-        await self.server.serve(
-            self._host, self.port, self._ssl_context, self._listening, self._stop
-        )
-
-    def _listening(self, port: int) -> None:
-        self.port = port
-        self._ready.set()

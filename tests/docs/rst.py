@@ -2,27 +2,47 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import io
+from collections import defaultdict
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Iterator
+from unittest import mock
 
 import attrs
 from docutils import nodes
 from docutils.core import publish_doctree
+from docutils.parsers.rst import Directive, directives, roles
+from docutils.parsers.rst.directives.body import CodeBlock
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.rst"
-CHANGELOG = ROOT / "docs" / "changelog.rst"
-PROMISES = ROOT / "docs" / "promises.rst"
-PERFORMANCE = ROOT / "docs" / "performance.rst"
+DOCS = ROOT / "docs"
+CHANGELOG = DOCS / "changelog.rst"
+PROMISES = DOCS / "promises.rst"
+PERFORMANCE = DOCS / "performance.rst"
+
+
+def pages() -> list[Path]:
+    """README.rst, and the pages of ``docs/``; what is built or hidden is none."""
+    found = [path.relative_to(DOCS) for path in sorted(DOCS.rglob("*.rst"))]
+    written = [path for path in found if not any(part[0] in "._" for part in path.parts)]
+    return [README, *(DOCS / path for path in written)]
 
 
 @attrs.frozen
 class Block:
-    """One code block: its ``:name:``, its language (``""``: none given) and its text."""
+    """One code block of a page.
 
+    ``name`` is its ``:name:``, ``language`` its language (``""``: none given), ``caption`` its
+    ``:caption:`` (the file it is), ``line`` the page's line its text begins on.
+    """
+
+    page: Path
     name: str
     language: str
+    caption: str
     text: str
     line: int
 
@@ -69,25 +89,32 @@ def read(path: Path) -> tuple[nodes.document, str]:
     return tree, complaints.getvalue()
 
 
-def blocks(tree: nodes.document) -> list[Block]:
-    """All code blocks, in order; also those of ``::`` and of doctest."""
-    return list(_blocks(tree))
+@functools.lru_cache(maxsize=None)
+def blocks(page: Path) -> tuple[Block, ...]:
+    """All code blocks of a page, in order; also those of ``::`` and of doctest.
+
+    What it includes from another page is that page's.
+    """
+    with sphinx():
+        tree, _ = read(page)
+    return tuple(_blocks(tree, page))
 
 
-def _blocks(tree: nodes.document) -> Iterator[Block]:
+def _blocks(tree: nodes.document, page: Path) -> Iterator[Block]:
+    others = set(pages()) - {page}
     for node in tree.findall(
         lambda node: isinstance(node, (nodes.literal_block, nodes.doctest_block))
     ):
-        languages = [word for word in node["classes"] if word != "code"]
-        name = node["names"][0] if node["names"] else ""
-        yield Block(name, " ".join(languages), node.astext(), _line(tree, name))
-
-
-def _line(tree: nodes.document, name: str) -> int:
-    """The line a block's text begins on: docutils does not say, its ``:name:`` does."""
-    lines = Path(tree["source"]).read_text("utf-8").splitlines()
-    options = [number for number, line in enumerate(lines, 1) if line.strip() == f":name: {name}"]
-    return options[0] + 2 if options else 0
+        if Path(node.source or page).resolve() in others:
+            continue
+        yield Block(
+            page=page,
+            name=node["names"][0] if node["names"] else "",
+            language=" ".join(word for word in node["classes"] if word != "code"),
+            caption=node.get("caption", ""),
+            text=node.astext(),
+            line=node.line or 0,
+        )
 
 
 def tables(tree: nodes.document) -> dict[str, Table]:
@@ -99,3 +126,62 @@ def tables(tree: nodes.document) -> dict[str, Table]:
             rows = tuple(tuple(row.findall(nodes.entry)) for row in body.findall(nodes.row))
             found[node["names"][0]] = Table(node["names"][0], rows)
     return found
+
+
+# --- what Sphinx knows and docutils does not -------------------------------------------------
+
+
+def _any_option(**known: Any) -> dict[str, Any]:
+    return defaultdict(lambda: directives.unchanged, known or {"name": directives.unchanged})
+
+
+class _CodeBlock(CodeBlock):
+    """A code block with any option that Sphinx's has; it knows where it stands."""
+
+    option_spec = _any_option(**CodeBlock.option_spec)
+
+    def run(self) -> list[nodes.Node]:
+        made = super().run()
+        made[0].source, _ = self.state_machine.get_source_and_line(self.lineno)
+        _, made[0].line = self.state_machine.get_source_and_line(self.content_offset + 1)
+        made[0]["caption"] = self.options.get("caption", "")
+        return made
+
+
+class _StandIn(Directive):
+    """Any directive of Sphinx's: what it holds is read as the page's own text."""
+
+    optional_arguments = 1
+    final_argument_whitespace = True
+    has_content = True
+    option_spec = _any_option()
+
+    def run(self) -> list[nodes.Node]:
+        node = nodes.container()
+        if self.name not in ("toctree", "graphviz"):  # their content is no text
+            self.state.nested_parse(self.content, self.content_offset, node)
+        return [node]
+
+
+def _role(name: str, rawtext: str, text: str, *_: Any, **__: Any) -> tuple[list[Any], list[Any]]:
+    return [nodes.inline(rawtext, text)], []
+
+
+@contextlib.contextmanager
+def sphinx() -> Iterator[None]:
+    """Inside, docutils takes whatever directive or role it does not know for one of Sphinx's."""
+    directive_of, role_of = directives.directive, roles.role
+
+    def directive(name: str, *where: Any) -> Any:
+        if name in ("code", "code-block", "sourcecode"):
+            return _CodeBlock, []
+        found, messages = directive_of(name, *where)
+        return found or _StandIn, messages
+
+    def role(name: str, *where: Any) -> Any:
+        found, messages = role_of(name, *where)
+        return found or _role, messages
+
+    with mock.patch.object(directives, "directive", directive):
+        with mock.patch.object(roles, "role", role):
+            yield

@@ -12,11 +12,13 @@ import pytest
 
 import telephony
 import telephony.sandbox
+import telephony.testing
 from telephony import Backoff, Call, CallInfo, Client, Event, EventHandler, TelephonyError
 from telephony.hooks import Hooks
 from telephony.protocol import commands
 from telephony.protocol.events import CALL_EVENTS
 from telephony.sandbox import FarEnd, Sandbox
+from telephony.testing import Replay, plugin
 from tests.docs.rst import README, literals, read, tables
 
 TREE = read(README)[0]
@@ -49,6 +51,8 @@ ABOUT = {
     "sandbox-members": public(Sandbox),
     "far-end-members": public(FarEnd),
     "hooks": public(Hooks),
+    "pytest-fixtures-table": {name for name in vars(plugin) if name.startswith("telephony_")},
+    "replay-members": public(Replay),
 }
 
 
@@ -73,6 +77,7 @@ def test_every_field_of_a_call_is_its_attribute() -> None:
         ("sandbox-members", Sandbox),
         ("far-end-members", FarEnd),
         ("hooks", Hooks),
+        ("replay-members", Replay),
     ],
 )
 def test_arguments_in_the_tables_exist(name: str, kind: type) -> None:
@@ -151,7 +156,7 @@ def test_classes_spoken_of_exist() -> None:
         for text in literals(TREE)
         for word in re.findall(r"(?<![\w.…])(?:[A-Z][a-z]+){2,}\b(?!-)", text)
     } - {"WebSocket"}
-    places = (telephony, telephony.sandbox, builtins)
+    places = (telephony, telephony.sandbox, telephony.testing, builtins)
     assert {"ConnectError", "BridgeStarted", "CallState"} <= named
     assert set() == {name for name in named if not any(hasattr(p, name) for p in places)}
 

@@ -60,6 +60,19 @@ class Counted(Hooks):
         self._add("disconnected")
 
 
+class Framed:
+    """Keeps the frames; no subclass of ours."""
+
+    def __init__(self):
+        self.frames = []
+
+    def frame_sent(self, frame):
+        self.frames.append(("sent", frame))
+
+    def frame_received(self, frame):
+        self.frames.append(("received", frame))
+
+
 class Failing:
     """Raises in every method; no subclass of ours."""
 
@@ -174,7 +187,10 @@ def test_a_hook_that_fails(scripted, caplog):
     assert set(METHODS) == failed
 
 
-@pytest.mark.parametrize("hooks", [object(), Counted, "hooks", 1, True, {"connected": print}])
+@pytest.mark.parametrize(
+    "hooks",
+    [object(), Counted, "hooks", 1, True, {"connected": print}, [object()], [Counted(), None]],
+)
 def test_what_is_no_hooks(scripted, hooks):
     """An object with none of the methods, or a class in place of an object, is named."""
     with pytest.raises(InvalidArgumentError, match="hooks must be an object with any of"):
@@ -216,3 +232,104 @@ def test_what_is_meant_for_the_caller(scripted):
     client = scripted.client(hooks=Interrupted())
     with pytest.raises(KeyboardInterrupt):
         client.command("ping")
+
+
+def test_several_hooks(scripted):
+    """Each is told, in the order given; one that fails keeps nothing from the others."""
+    first, second = Counted(), Counted()
+    client, line = scripted.connected(hooks=[first, Failing(), second])
+    dialled(client, line)
+    client.close()
+    assert ("command", "outbound", "ok") in first.told
+    assert [what for what in first.told if what[0] != "queued"] == [
+        what for what in second.told if what[0] != "queued"
+    ]
+
+
+def test_no_hooks_in_a_list(scripted):
+    """As None."""
+    assert scripted.client(hooks=[]).options.hooks is None
+
+
+def test_frames(scripted):
+    """Both directions in order from the greeting on, without secrets."""
+    hooks = Framed()
+    client, line = scripted.connected(hooks=(hooks, Counted()))
+    line.send("no JSON", "[1]")  # is told by ErrorOccurred, and here not at all
+    dialled(client, line)
+    client.close()
+    assert [
+        ("received", "connected"),
+        ("sent", "register"),
+        ("received", "registered"),
+        ("sent", "outbound"),
+        ("received", "outbound"),
+    ] == [
+        (way, frame.get("action") or frame.get("status") or frame.get("response"))
+        for way, frame in hooks.frames
+    ]
+    register, dial = hooks.frames[1][1], hooks.frames[3][1]
+    assert ("***", "client-1") == (register["auth_token"], register["client_id"])
+    assert ("***", "***", "+18005551234") == (dial["token"], dial["sip"], dial["to"])
+    assert "id-1" == hooks.frames[4][1]["data"]["callid"]
+
+
+def test_a_command_is_told_before_its_response(cm):
+    """However quick the answer: what is recorded can be played back."""
+    hooks = Framed()
+    with cm.client(hooks=hooks) as client:
+        call = client.dial(**DIAL)
+        pressing = [Running(call.send_dtmf, "1") for _ in range(20)]
+        for each in pressing:
+            each.result()
+    told = []
+    for _, frame in hooks.frames:
+        if "response" in frame:
+            assert frame["request_id"] in told
+        elif "request_id" in frame:
+            told.append(frame["request_id"])
+    assert 21 == len(told)
+
+
+def test_frames_of_the_library_itself(scripted):
+    """The end of an orphan is told too, though nobody called for it."""
+    hooks = Framed()
+    client, line = scripted.connected(hooks=hooks)
+    with pytest.raises(CommandTimeoutError):
+        client.dial(**DIAL, command_timeout=0.05)
+    line.answer(line.receive("outbound"), callid="id-1")
+    line.receive("endcall")
+    client.close()
+    assert "endcall" == hooks.frames[-1][1]["action"]
+
+
+def test_a_long_frame_is_not_told(scripted):
+    """To look for secrets in it takes too long; what follows from it does all the same."""
+    hooks = Framed()
+    client, line = scripted.connected(hooks=hooks)
+    ringing = Recorded()
+    client.on(CallRinging, ringing)
+    line.event("call_ringing", "id-1", more="x" * (1 << 16))
+    ringing.next()
+    client.close()
+    assert "registered" == hooks.frames[-1][1]["status"]
+
+
+def test_without_a_hook_for_frames_none_is_taken_apart(scripted, monkeypatch):
+    """Neither where the methods are missing nor where they are the base's."""
+
+    def taken_apart(*_):
+        raise AssertionError("a frame was taken apart")
+
+    logging.getLogger("telephony").setLevel(logging.INFO)  # set back by `no_secret_shown`
+    monkeypatch.setattr("telephony.protocol.wire.masked", taken_apart)
+    client, line = scripted.connected(hooks=[Counted(), Few()])
+    dialled(client, line)
+    client.close()
+
+
+class Few:
+    """Has one method."""
+
+    def connected(self, reconnected):
+        pass

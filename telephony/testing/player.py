@@ -1,0 +1,192 @@
+"""The server of a replay: says what the Call Manager said, and hears what the client sends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import logging
+import ssl
+from typing import Any, Callable
+
+from aiohttp import WSMsgType, web
+
+from telephony.protocol.wire import Frame
+from telephony.sandbox.serving import GOODBYE, listening_on
+from telephony.testing.playback import Playback, Step, Take
+
+logger = logging.getLogger(__name__)
+
+MAX_MESSAGE = 1 << 20
+
+
+class Line:
+    """The client's connection. Used on the server's thread only."""
+
+    def __init__(self, ws: web.WebSocketResponse, transport: asyncio.Transport) -> None:
+        self.ws = ws
+        self._transport = transport
+        self._pings: dict[bytes, asyncio.Future[bool]] = {}
+        self._count = itertools.count()
+        self.claimed = asyncio.Event()  # the client sent something
+
+    async def send(self, frame: Frame) -> None:
+        """Send a frame as it is."""
+        await self.ws.send_str(json.dumps(frame, separators=(",", ":")))
+
+    async def followed(self) -> None:
+        """Return once the client has taken in all that was sent before, or is gone.
+
+        A reader that answers the first ping may have just read what came before it. When it
+        answers the second, sent after that answer, it has come back for more.
+        """
+        for _ in range(2):
+            payload = str(next(self._count)).encode()
+            answered = self._pings[payload] = asyncio.get_running_loop().create_future()
+            try:
+                await self.ws.ping(payload)
+            except (ConnectionError, RuntimeError):
+                self.answered(payload, False)
+            if not await answered:
+                return
+
+    def answered(self, payload: bytes, here: bool = True) -> None:
+        """A ping was answered, or will not be."""
+        ping = self._pings.pop(payload, None)
+        if ping is not None and not ping.done():
+            ping.set_result(here)
+
+    def gone(self) -> None:
+        """It is closed: whoever waits need not."""
+        for payload in list(self._pings):
+            self.answered(payload, False)
+
+    def cut(self) -> None:
+        """End it without a word; what was sent still arrives."""
+        self._transport.close()
+
+
+class Player:
+    """Plays a recording to the one client that is connected."""
+
+    def __init__(
+        self, playback: Playback, speed: float, is_token: Callable[[object], bool]
+    ) -> None:
+        self._playback = playback
+        self._speed = speed
+        self._is_token = is_token
+        self._line: Line | None = None
+
+    async def serve(
+        self,
+        host: str,
+        port: int,
+        ssl_context: ssl.SSLContext | None,
+        listening: Callable[[int], None],
+        stop: asyncio.Event,
+    ) -> None:
+        """Listen until ``stop``; ``listening`` hears the port. Raises OSError if it is taken."""
+        app = web.Application()
+        app.router.add_get("/v1/ws/events", self._websocket)
+        async with listening_on(app, host, port, ssl_context) as bound:
+            listening(bound)
+            await stop.wait()
+            if self._line is not None:
+                self._line.cut()
+
+    async def follow(self) -> None:
+        """Return once the client has taken in all that was sent, or is gone."""
+        if self._line is not None:
+            await self._line.followed()
+
+    async def _websocket(self, request: web.Request) -> web.WebSocketResponse:
+        take = self._playback.begin()
+        if take is None:
+            raise web.HTTPServiceUnavailable(text="nothing to be played")
+        try:
+            ws = web.WebSocketResponse(
+                autoping=False, autoclose=False, compress=False, timeout=GOODBYE,
+                max_msg_size=MAX_MESSAGE,
+            )  # fmt: skip
+            await ws.prepare(request)
+            if request.transport is not None:
+                await self._serve(Line(ws, request.transport), take)
+            return ws
+        finally:
+            self._playback.left()
+
+    async def _serve(self, line: Line, take: Take) -> None:
+        self._line = line
+        playing = asyncio.ensure_future(self._play(line, take))
+        try:
+            await self._read(line)
+        finally:
+            self._line = None
+            line.gone()
+            playing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await playing
+
+    async def _play(self, line: Line, take: Take) -> None:
+        try:
+            await self._say(line, take)
+        except (ConnectionError, RuntimeError):  # it is gone: the reading side says so
+            pass
+        except Exception:
+            logger.exception("a replay cannot go on")
+            line.cut()
+
+    async def _say(self, line: Line, take: Take) -> None:
+        live_ids: dict[object, object] = {}
+        for step in take.steps:
+            if step.sent:
+                await self._hear(line, step)
+                if step.request_id is not None:
+                    live_ids[step.request_id] = step.live_id
+            else:
+                await asyncio.sleep(step.pause / self._speed if self._speed else 0)
+                frame = step.entry.frame
+                if step.request_id in live_ids:
+                    frame = {**frame, "request_id": live_ids[step.request_id]}
+                await line.send(frame)
+            self._playback.advance()
+        await line.followed()
+        if not self._playback.last_take:
+            line.cut()
+            return
+        self._playback.end()
+        if take.lost and take.unanswered():
+            line.cut()
+
+    async def _hear(self, line: Line, step: Step) -> None:
+        while not step.claimed:
+            line.claimed.clear()
+            await line.claimed.wait()
+
+    async def _read(self, line: Line) -> None:
+        async for message in line.ws:
+            if message.type is WSMsgType.TEXT:
+                await self._text(line, message.data)
+            elif message.type is WSMsgType.PING:
+                await line.ws.pong(message.data)
+            elif message.type is WSMsgType.PONG:
+                line.answered(bytes(message.data))
+        with contextlib.suppress(ConnectionError, RuntimeError):
+            await line.ws.close()
+
+    async def _text(self, line: Line, text: str) -> None:
+        frame: Any = None
+        with contextlib.suppress(ValueError, RecursionError):
+            frame = json.loads(text)
+        if not isinstance(frame, dict):
+            frame = {}
+        if frame.get("action") == "register" and not self._is_token(frame.get("auth_token")):
+            refused: str | None = "unauthorized"
+            self._playback.intruded()
+        else:
+            refused = self._playback.arrived(frame)
+        if refused is not None:
+            echo = {"request_id": frame["request_id"]} if "request_id" in frame else {}
+            await line.send({"error": refused, **echo})
+        line.claimed.set()
