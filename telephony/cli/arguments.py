@@ -169,6 +169,22 @@ def _sandbox(command: argparse.ArgumentParser) -> None:
     _usual(command)
 
 
+def _replay(command: argparse.ArgumentParser) -> None:
+    command.add_argument("file", metavar="FILE", help="a recording, as `--record` makes them")
+    command.add_argument(
+        "--serve", action="store_true", help="to a client of yours: print how it gets here"
+    )
+    command.add_argument(
+        "--speed",
+        type=_speed,
+        default=0.0,
+        metavar="TIMES",
+        help="1: at the pace of then; 0, the usual: as fast as the client follows",
+    )
+    command.add_argument("--port", type=_port, default=0, help="0 (the usual): any that is free")
+    _usual(command)
+
+
 def _completion(command: argparse.ArgumentParser) -> None:
     command.add_argument("shell", choices=("bash", "zsh"), help="for which shell")
     command.set_defaults(json=False, verbose=False)
@@ -180,6 +196,7 @@ _ARGUMENTS = {
     "dial": _dial,
     "listen": _listen,
     "sandbox": _sandbox,
+    "replay": _replay,
     "completion": _completion,
 }
 
@@ -192,6 +209,10 @@ def _seconds(text: str) -> float:
     if not 0 < seconds < math.inf:
         raise ValueError
     return seconds
+
+
+def _speed(text: str) -> float:
+    return 0.0 if float(text) == 0 else _seconds(text)
 
 
 def _port(text: str) -> int:
@@ -209,3 +230,4 @@ def _keys(text: str) -> str:
 
 # argparse names the type in its complaint: "invalid seconds value: 'x'"
 _seconds.__name__, _port.__name__, _keys.__name__ = "seconds", "port", "digits (0-9 * #)"
+_speed.__name__ = "speed"

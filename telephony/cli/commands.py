@@ -10,7 +10,7 @@ import queue
 import secrets
 import sys
 import threading
-from typing import Any, Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Callable, ContextManager, Iterator, Mapping
 
 from telephony.cli.environment import dids, required, rtc_token, setting
 from telephony.cli.interruption import Patience
@@ -21,6 +21,9 @@ from telephony.protocol.commands import Dial, checked_text
 from telephony.protocol.events import CallIncoming, Connected, ErrorOccurred, Event
 from telephony.protocol.states import ConnectionState
 from telephony.protocol.wire import shown
+
+if TYPE_CHECKING:
+    from telephony.testing.replay import Replay
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -57,7 +60,14 @@ def _connected(
     With *hang_up* every call that is up is hung up on leaving. Calls that are only watched are
     not ours to end: another client may be about to accept them.
     """
-    client = Client.from_env(allow_insecure=args.allow_insecure, **options)
+    options["allow_insecure"] = args.allow_insecure
+    client = Client.from_env(**options)
+    recorder: ContextManager[Any] = contextlib.nullcontext()
+    if args.record is not None:
+        from telephony.recording import Recorder
+
+        recorder = Recorder(args.record)  # not sooner: a wrong option is to leave no file behind
+        client = Client.from_env(hooks=recorder, **options)
     over: queue.SimpleQueue[BaseException] = queue.SimpleQueue()
     client.on(Event, out.event)
     out.watch(client)
@@ -70,13 +80,14 @@ def _connected(
 
     said = threading.Event()
     client.on(Connected, lambda _: said.set())
-    try:
-        with out.waiting(f"connecting to {client.options.connection.host}"):
-            client.connect()
-            said.wait(DRAIN_SECONDS)  # it is the first line, before those of any call
-        yield client, over
-    finally:
-        client.close(drain=DRAIN_SECONDS, hangup_active=hang_up)
+    with recorder:
+        try:
+            with out.waiting(f"connecting to {client.options.connection.host}"):
+                client.connect()
+                said.wait(DRAIN_SECONDS)  # it is the first line, before those of any call
+            yield client, over
+        finally:
+            client.close(drain=DRAIN_SECONDS, hangup_active=hang_up)
 
 
 def _dial(args: argparse.Namespace, out: Output) -> int:
@@ -184,12 +195,7 @@ def _sandbox(args: argparse.Namespace, out: Output) -> int:
                 variables["TO_NUMBER"] = "+18005551234"
                 variables["FROM_NUMBER"] = "+15551234567"
                 variables["REGION"] = "AREA_CODE_NA"
-        if args.json:
-            out.line("", event="sandbox", **variables)
-        else:  # piped too: what a shell is to read is the same everywhere
-            out.environment(variables)
-        if sys.stderr.isatty():
-            print("Ctrl-C ends it", file=sys.stderr)
+        _say_environment(variables, "sandbox", args, out)
         threading.Event().wait()
     return DONE
 
@@ -208,6 +214,55 @@ def _served(app_ids: list[str], given: list[str]) -> tuple[list[str], dict[str, 
     return apps, {app: [n for owner, n in pairs if owner in ("", app)] for app in apps}
 
 
+def _replay(args: argparse.Namespace, out: Output) -> int:
+    from telephony.testing.playback import ReplayDifference
+    from telephony.testing.replay import Replay
+
+    try:
+        with Replay(args.file, speed=args.speed, port=args.port) as replay:
+            if args.serve:
+                _say_environment(replay.environ, "replay", args, out)
+                replay.wait_finished(timeout=None)
+            else:
+                _played(replay, out)
+            sent = len(replay.frames)
+    except (ReplayDifference, WaitTimeoutError) as error:
+        out.error(error)
+        return FAILED
+    out.line(
+        f"done: played to its end, {sent} frames sent by the client",
+        event="summary",
+        ok=True,
+        sent=sent,
+    )
+    return DONE
+
+
+def _played(replay: Replay, out: Output) -> None:
+    """Play a recording to a client that does what the recorded one did."""
+    client = replay.client()
+    client.on(Event, out.event)
+    out.watch(client)
+    try:
+        with out.waiting("playing; Ctrl-C ends it"):
+            replay.drive(client)
+            replay.wait_finished()
+    finally:
+        client.close(drain=DRAIN_SECONDS)
+
+
+def _say_environment(
+    variables: Mapping[str, str], event: str, args: argparse.Namespace, out: Output
+) -> None:
+    """Print what a client needs to come here: for a shell, piped too, unless JSON is asked for."""
+    if args.json:
+        out.line("", event=event, **variables)
+    else:
+        out.environment(variables)
+    if sys.stderr.isatty():
+        print("Ctrl-C ends it", file=sys.stderr)
+
+
 def _completion(args: argparse.Namespace, out: Output) -> int:
     from telephony.cli.completion import script
 
@@ -221,8 +276,11 @@ COMMANDS: Mapping[str, Command] = {
     "dial": _dial,
     "listen": _listen,
     "sandbox": _sandbox,
+    "replay": _replay,
     "completion": _completion,
 }
 
-#: What these print is for shells to read: no view that changes, and no JSON unless asked for.
-FOR_SHELLS = frozenset({"sandbox", "completion"})
+
+def for_shells(args: argparse.Namespace) -> bool:
+    """Whether what the command prints is for a shell to read: then no view changes in place."""
+    return args.command in ("sandbox", "completion") or getattr(args, "serve", False)

@@ -45,6 +45,7 @@ _SOURCES = {
     "sip": "SIP",
     "timeout": "--ring",
     "subscribe_numbers": "DID or --did",
+    "path": "--record",
 }
 
 

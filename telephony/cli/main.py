@@ -14,7 +14,7 @@ from typing import Sequence
 
 from telephony.cli.arguments import parser
 from telephony.cli.columns import Columns
-from telephony.cli.commands import COMMANDS, FAILED, FOR_SHELLS, INTERRUPTED, USAGE
+from telephony.cli.commands import COMMANDS, FAILED, INTERRUPTED, USAGE, for_shells
 from telephony.cli.environment import named
 from telephony.cli.interruption import on_interruption
 from telephony.cli.jsonlines import JsonLines
@@ -57,7 +57,7 @@ def _output(args: argparse.Namespace) -> Output:
     """What the command prints with: it depends on who reads, and on what is installed."""
     if args.json or not sys.stdout.isatty():
         return JsonLines(sys.stdout, sys.stderr)
-    if args.command not in FOR_SHELLS:
+    if not for_shells(args):
         with contextlib.suppress(ImportError):
             from telephony.cli.live import LiveView
 

@@ -180,6 +180,28 @@ PAGES: Mapping[str, Page] = {
         (),
         {**EXITS, 0: "ended by Ctrl-C"},
     ),
+    "replay": Page(
+        "play a recording to a client, as it happened then",
+        """
+        Plays the Call Manager's side of a recording: what it said then, in that order, waiting
+        for the client where the recorded one sent a command. The client is this command's own,
+        does what the recorded one did, and has its events shown; or with --serve it is yours,
+        which is told by the printed `export` lines where to connect, and does what your program
+        does now. Where it does something else than the recording, that is said in words.
+
+        A recording is made with --record of `dial` and `listen`, or in a program with
+        hooks=telephony.testing.Recorder(FILE). There is no token or password in it.
+
+        Needs the extra `sandbox`: pip install "agora-telephony[sandbox]".
+        """,
+        {
+            "telephony replay incident.jsonl": "look at what happened",
+            "telephony replay incident.jsonl --speed 1": "at the pace it happened",
+            "telephony replay incident.jsonl --serve --port 8080": "play it to your program",
+        },
+        ("NO_COLOR",),
+        {**EXITS, 0: "played to its end", 1: "the client did otherwise, or no recording"},
+    ),
     "completion": Page(
         "print a script that completes this command in a shell",
         """
