@@ -266,7 +266,11 @@ class Call(AwaitedCall):
         See ``Client.on`` for where and in which order callbacks run.
         """
         if fn is None:
-            return lambda fn: self.on(event_type, fn)
+
+            def register(fn: Callable[[E], R]) -> Callable[[E], R]:
+                return self.on(event_type, fn)
+
+            return register
         self._registrations.append(Registration.make(event_type, fn, {}))
         return fn
 

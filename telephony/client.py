@@ -266,7 +266,7 @@ class Client(CallControl):
         self._callbacks.dispatcher.join(0.5)
 
     def _hang_up_all(self) -> None:
-        results = []
+        results: list[tuple[Call, Callable[[float | None], object]]] = []
         for call in self.calls():
             with contextlib.suppress(TelephonyError):
                 if call.call_id and not call._offered:  # what is only offered is not ours to end

@@ -81,7 +81,9 @@ def _lost_to_error(handle: Callback) -> Callback:
     return told
 
 
-_METHODS: tuple[tuple[str, Any, Callable[[Callback], Callback]], ...] = (
+_Adapted = Callable[[Callback], Callable[[Any], Any]]
+
+_METHODS: tuple[tuple[str, Any, _Adapted], ...] = (
     ("on_connected", Connected, lambda do: lambda event: do(event.session_id)),
     ("on_call_incoming", CallIncoming, lambda do: lambda event: do(event.call)),
     ("on_call_ringing", CallRinging, lambda do: lambda event: do(event.call)),
@@ -112,7 +114,7 @@ class Registration:
         if not callable(fn):
             raise InvalidArgumentError(f"fn must be a function, not {fn!r}")
         known = _CALL_FIELDS | {field.name for field in attrs.fields(event_type)}
-        wanted = []
+        wanted: list[tuple[str, Any]] = []
         for name, value in match.items():
             if name not in known:
                 raise InvalidArgumentError(
@@ -166,7 +168,7 @@ class Handlers:
 
     def set_object(self, handler: object | None) -> None:
         """Let *handler*'s methods be called, and no earlier object's any more."""
-        methods = []
+        methods: list[Registration] = []
         for name, event_type, adapted in _METHODS:
             method = getattr(handler, name, None)
             if method is not None:

@@ -20,7 +20,7 @@ import secrets
 import signal
 import sys
 import threading
-from typing import Any, Iterator, Sequence
+from typing import Any, Generator, Sequence
 
 from telephony._version import __version__
 from telephony.client import Client
@@ -110,7 +110,7 @@ def _rtc_token(app_id: str) -> str:
 @contextlib.contextmanager
 def _connected(
     args: argparse.Namespace, out: Output, *, hang_up: bool, **options: Any
-) -> Iterator[tuple[Client, queue.SimpleQueue[BaseException]]]:
+) -> Generator[tuple[Client, queue.SimpleQueue[BaseException]], None, None]:
     """A connected client whose events are printed, and where its end is told.
 
     With *hang_up* every call that is up is hung up on leaving. Calls that are only watched are

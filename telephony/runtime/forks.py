@@ -27,7 +27,8 @@ class Abandoned(Protocol):
 pid = os.getpid()
 
 _connections: weakref.WeakSet[Any] = weakref.WeakSet()
-_held: list[threading.RLock] = []  # between the hooks of one fork, which Python runs in a row
+# Between the hooks of one fork, which Python runs in a row.
+_held: list[threading.Lock | threading.RLock] = []
 
 
 def add(connection: Abandoned) -> None:

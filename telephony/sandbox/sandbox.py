@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import ssl as ssl_module
 import threading
@@ -65,7 +66,7 @@ class Sandbox(FaultControls):
         ssl_context: ssl_module.SSLContext | None = None,
     ) -> None:
         try:
-            import aiohttp  # noqa: F401
+            importlib.import_module("aiohttp")
         except ImportError as error:
             raise ImportError(
                 'the sandbox needs aiohttp: pip install "agora-telephony[sandbox]"'
