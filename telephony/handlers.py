@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, TypedDict
 
 import attrs
 
@@ -26,7 +26,10 @@ from telephony.protocol.wire import digits_of
 from telephony.runtime.lock import ProcessLock
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from telephony.call import Call
+    from telephony.protocol.states import CallState
 
 log = logging.getLogger("telephony")
 
@@ -34,6 +37,45 @@ Callback = Callable[..., Any]
 
 _CALL_FIELDS = frozenset(field.alias for field in attrs.fields(CallInfo))
 _NUMBERS = frozenset({"to", "from_"})
+
+
+class Match(TypedDict, total=False):
+    """What ``Client.on`` filters by, for type checkers: the fields of events and ``CallInfo``."""
+
+    # of every event
+    name: str
+    timestamp: float | int | None
+    raw: Mapping[str, Any]
+    # of a call, at that moment
+    call_id: str
+    state: CallState
+    direction: str
+    from_: str | int
+    to: str | int
+    channel: str
+    uid: str
+    app_id: str
+    video: bool
+    created_at: datetime | None
+    answered_at: datetime | None
+    ended_at: datetime | None
+    hangup_cause: str | None
+    duration: int | None
+    billsec: int | None
+    sip_disposition: str | None
+    stale: bool
+    active: bool
+    # of some events
+    call: Call | None
+    info: CallInfo | None
+    reason: str
+    digits: str
+    echo: bool
+    session_id: str
+    reconnected: bool
+    seconds: float
+    stale_calls: tuple[Call, ...]
+    error: BaseException | None
 
 
 class EventHandler:
