@@ -7,6 +7,7 @@ import time
 import pytest
 
 from telephony.errors import InvalidArgumentError
+from telephony.sandbox import CallRecord
 from tests.unit.sandbox.phone import DIAL
 
 COMMON = {
@@ -43,6 +44,9 @@ def test_answered(cm, phone):
     assert "recv_bye" == hangup["sip_disposition"]
     assert hangup["duration"].isdigit() and hangup["billsec"].isdigit()
     assert int(hangup["duration"]) - int(hangup["billsec"]) in (2, 3)
+    (record,) = cm.calls
+    assert isinstance(record, CallRecord)
+    assert ("hangup", "far end") == (record.state, record.ended_by)
     for event in (initiated, ringing, answered, bridged, unbridged, hangup):
         assert COMMON <= set(event)
         assert "outbound" == event["direction"]

@@ -15,7 +15,13 @@ import trustme
 
 import telephony.sandbox
 from telephony.errors import InvalidArgumentError
-from telephony.sandbox import DEFAULT_AUTH_TOKEN, Sandbox, SandboxNotRunningError
+from telephony.sandbox import (
+    DEFAULT_APP_ID,
+    DEFAULT_AUTH_TOKEN,
+    DialScript,
+    Sandbox,
+    SandboxNotRunningError,
+)
 from tests.unit.sandbox.phone import Phone, request
 
 
@@ -273,3 +279,16 @@ def test_it_reads_the_wire_by_itself():
     ours = {name for name in found if name.startswith("telephony")}
     allowed = {"telephony.errors", "telephony.client"}
     assert set() == {n for n in ours - allowed if not n.startswith("telephony.sandbox")}
+
+
+def test_who_it_serves_unless_it_is_told():
+    """One App ID, opened by one token."""
+    sandbox = Sandbox()
+    assert ((DEFAULT_APP_ID,), DEFAULT_AUTH_TOKEN) == (sandbox.app_ids, sandbox.auth_token)
+
+
+def test_a_script_that_makes_no_sense():
+    """It is refused where it is written, whoever writes it."""
+    for wrong in ({"outcome": "asleep"}, {"respond": "late"}, {"direction": "up"}, {"ring": -1}):
+        with pytest.raises(InvalidArgumentError, match=next(iter(wrong))):
+            DialScript(**wrong)
