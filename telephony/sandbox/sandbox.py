@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 import ssl as ssl_module
 import threading
@@ -70,7 +69,7 @@ class Sandbox(FaultControls):
         ssl_context: ssl_module.SSLContext | None = None,
     ) -> None:
         try:
-            importlib.import_module("aiohttp")
+            import aiohttp  # noqa: F401  # pyright: ignore[reportUnusedImport]
         except ImportError as error:
             raise ImportError(
                 'the sandbox needs aiohttp: pip install "agora-telephony[sandbox]"'
