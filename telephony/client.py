@@ -241,7 +241,7 @@ class Client(CallControl):
         """
         checked_seconds("drain", drain, zero=True)
         if sys.is_finalizing():  # our threads stand still, perhaps in a lock; the kernel closes
-            return
+            return  # pragma: no cover - by then nothing is measured any more
         if self._connection.forked:
             self._connection.abandon()
             return

@@ -67,5 +67,5 @@ def _in_child() -> None:
         connection.abandon()
 
 
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch - not so on Windows only
     os.register_at_fork(before=_before, after_in_parent=_in_parent, after_in_child=_in_child)

@@ -298,3 +298,11 @@ def test_a_callee_who_takes_long(cm, phone):
     assert answer["data"]["success"] is True
     one.ask("endcall", callid=answer["data"]["callid"])
     assert 40 <= int(one.event("call_hangup")["duration"])
+
+
+def test_no_gateway_in_other_words(cm, phone):
+    """The refusal's words are those of the script."""
+    line = phone(cm)
+    cm.script_dial("no_gateway", reason="closed for repairs")
+    answer = line.response(line.command("outbound", **DIAL))
+    assert {"success": False, "reason": "closed for repairs"} == answer["data"]
