@@ -255,7 +255,7 @@ class Call(AwaitedCall):
     @overload
     def on(
         self, event_type: type[E], fn: None = None
-    ) -> Callable[[Callable[[E], R]], Callable[[E], R]]: ...
+    ) -> Callable[[Callable[[E], R]], Callable[[Any], R]]: ...  # so that they can be stacked
 
     @overload
     def on(self, event_type: type[E], fn: Callable[[E], R]) -> Callable[[E], R]: ...
@@ -267,7 +267,11 @@ class Call(AwaitedCall):
         again. Raises ``InvalidArgumentError`` for what is no event class or no function.
         """
         if fn is None:
-            return lambda fn: self.on(event_type, fn)
+
+            def register(fn: Callable[[E], R]) -> Callable[[Any], R]:
+                return self.on(event_type, fn)
+
+            return register
         self._registrations.append(Registration.make(event_type, fn, {}))
         return fn
 

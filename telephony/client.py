@@ -9,14 +9,14 @@ import sys
 import threading
 import time
 from types import TracebackType
-from typing import Any, Callable, ContextManager, Iterable, Literal, Mapping, NoReturn
-from typing import TypeVar, overload
+from typing import TYPE_CHECKING, Any, Callable, ContextManager, Iterable, Literal, Mapping
+from typing import NoReturn, TypeVar, overload
 
 import attrs
 
 from telephony.call import Call
 from telephony.callbacks import Callbacks
-from telephony.config import Options, TokenProvider, from_environment
+from telephony.config import ClientOptions, Options, TokenProvider, from_environment
 from telephony.control import CallControl
 from telephony.errors import (
     CallNotFoundError,
@@ -24,7 +24,7 @@ from telephony.errors import (
     InvalidArgumentError,
     TelephonyError,
 )
-from telephony.handlers import Handlers
+from telephony.handlers import Handlers, Match
 from telephony.protocol.commands import checked_seconds, checked_wait
 from telephony.protocol.events import Event
 from telephony.protocol.session import Session
@@ -34,6 +34,9 @@ from telephony.runtime.connection import Connection
 from telephony.runtime.deadline import Deadline
 from telephony.runtime.lock import ProcessLock
 from telephony.signals import Stopped, stopped_by_signals
+
+if TYPE_CHECKING:  # Python 3.10 has none of its own
+    from typing_extensions import Unpack
 
 log = logging.getLogger("telephony")
 
@@ -198,13 +201,14 @@ class Client(CallControl):
         self._connection: Connection[Call] = connection  # last: it tells whose the others are
 
     @classmethod
-    def from_env(cls, **options: Any) -> Client:
+    def from_env(cls, **options: Unpack[ClientOptions]) -> Client:
         """A client from ``CM_HOST``, ``AUTH_TOKEN``, ``APPID`` and ``CLIENT_ID`` (optional).
 
         *options* are those of ``Client``. What is missing is named in an
         ``InvalidArgumentError``.
         """
-        return cls(*from_environment(), **options)
+        given: dict[str, Any] = {**options}
+        return cls(*from_environment(), **given)
 
     def __repr__(self) -> str:
         options, host = self.options, self.options.connection.host
@@ -242,7 +246,7 @@ class Client(CallControl):
         """
         checked_seconds("drain", drain, zero=True)
         if sys.is_finalizing():  # our threads stand still, perhaps in a lock; the kernel closes
-            return
+            return  # pragma: no cover - by then nothing is measured any more
         if self._connection.forked:
             self._connection.abandon()
             return
@@ -271,7 +275,7 @@ class Client(CallControl):
         self._callbacks.dispatcher.join(0.5)
 
     def _hang_up_all(self) -> None:
-        results = []
+        results: list[tuple[Call, Callable[[float | None], object]]] = []
         for call in self.calls():
             with contextlib.suppress(TelephonyError):
                 if call.call_id and not call._offered:  # what is only offered is not ours to end
@@ -375,13 +379,17 @@ class Client(CallControl):
 
     @overload
     def on(
-        self, event_type: type[E], fn: None = None, **match: Any
-    ) -> Callable[[Callable[[E], R]], Callable[[E], R]]: ...
+        self, event_type: type[E], fn: None = None, **match: Unpack[Match]
+    ) -> Callable[[Callable[[E], R]], Callable[[Any], R]]: ...  # so that they can be stacked
 
     @overload
-    def on(self, event_type: type[E], fn: Callable[[E], R], **match: Any) -> Callable[[E], R]: ...
+    def on(
+        self, event_type: type[E], fn: Callable[[E], R], **match: Unpack[Match]
+    ) -> Callable[[E], R]: ...
 
-    def on(self, event_type: type[E], fn: Callable[[E], Any] | None = None, **match: Any) -> Any:
+    def on(
+        self, event_type: type[E], fn: Callable[[E], Any] | None = None, **match: Unpack[Match]
+    ) -> Any:
         """Call *fn* with each event of this type; as a decorator, or with *fn* given.
 
         Returns *fn*. *match* filters by fields of the event or of its call's ``CallInfo``
@@ -394,7 +402,7 @@ class Client(CallControl):
         """
         if fn is None:
 
-            def register(fn: Callable[[E], R]) -> Callable[[E], R]:
+            def register(fn: Callable[[E], R]) -> Callable[[Any], R]:
                 self._handlers.add(event_type, fn, match)
                 return fn
 

@@ -7,7 +7,7 @@ import re
 import secrets
 import socket
 import ssl
-from typing import Any, Callable, ContextManager, Literal, Mapping, Union
+from typing import Any, Callable, ContextManager, Iterable, Literal, Mapping, TypedDict, Union
 from urllib.parse import urlsplit
 
 import attrs
@@ -24,6 +24,31 @@ from telephony.runtime.transport import Transport, TransportOptions
 PATH = "/v1/ws/events"
 
 TokenProvider = Callable[[str, str, Union[str, None]], str]
+
+
+class ClientOptions(TypedDict, total=False):
+    """The options of ``Client``, for type checkers; what they mean is said there."""
+
+    subscribe_numbers: Iterable[str] | None
+    connect_timeout: float
+    command_timeout: float
+    dial_timeout: float
+    ping_interval: float
+    ping_timeout: float
+    reconnect: bool | Backoff
+    workers: int
+    token_provider: TokenProvider | None
+    orphan_policy: Literal["hangup", "keep"]
+    callback_context: Callable[[], ContextManager[Any]] | None
+    send_timeout: float
+    ssl_context: ssl.SSLContext | None
+    headers: Mapping[str, str] | None
+    proxy: str | Literal[False] | None
+    max_message_size: int
+    stale_timeout: float
+    allow_insecure: bool
+    hooks: object | None
+
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, TypedDict
 
 import attrs
 
@@ -26,7 +26,10 @@ from telephony.protocol.wire import digits_of
 from telephony.runtime.lock import ProcessLock
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from telephony.call import Call
+    from telephony.protocol.states import CallState
 
 log = logging.getLogger("telephony")
 
@@ -34,6 +37,45 @@ Callback = Callable[..., Any]
 
 _CALL_FIELDS = frozenset(field.alias for field in attrs.fields(CallInfo))
 _NUMBERS = frozenset({"to", "from_"})
+
+
+class Match(TypedDict, total=False):
+    """What ``Client.on`` filters by, for type checkers: the fields of events and ``CallInfo``."""
+
+    # of every event
+    name: str
+    timestamp: float | int | None
+    raw: Mapping[str, Any]
+    # of a call, at that moment
+    call_id: str
+    state: CallState
+    direction: str
+    from_: str | int
+    to: str | int
+    channel: str
+    uid: str
+    app_id: str
+    video: bool
+    created_at: datetime | None
+    answered_at: datetime | None
+    ended_at: datetime | None
+    hangup_cause: str | None
+    duration: int | None
+    billsec: int | None
+    sip_disposition: str | None
+    stale: bool
+    active: bool
+    # of some events
+    call: Call | None
+    info: CallInfo | None
+    reason: str
+    digits: str
+    echo: bool
+    session_id: str
+    reconnected: bool
+    seconds: float
+    stale_calls: tuple[Call, ...]
+    error: BaseException | None
 
 
 class EventHandler:
@@ -81,7 +123,9 @@ def _lost_to_error(handle: Callback) -> Callback:
     return told
 
 
-_METHODS: tuple[tuple[str, Any, Callable[[Callback], Callback]], ...] = (
+_Adapted = Callable[[Callback], Callable[[Any], Any]]
+
+_METHODS: tuple[tuple[str, Any, _Adapted], ...] = (
     ("on_connected", Connected, lambda do: lambda event: do(event.session_id)),
     ("on_call_incoming", CallIncoming, lambda do: lambda event: do(event.call)),
     ("on_call_ringing", CallRinging, lambda do: lambda event: do(event.call)),
@@ -112,7 +156,7 @@ class Registration:
         if not callable(fn):
             raise InvalidArgumentError(f"fn must be a function, not {fn!r}")
         known = _CALL_FIELDS | {field.name for field in attrs.fields(event_type)}
-        wanted = []
+        wanted: list[tuple[str, Any]] = []
         for name, value in match.items():
             if name not in known:
                 raise InvalidArgumentError(
@@ -166,7 +210,7 @@ class Handlers:
 
     def set_object(self, handler: object | None) -> None:
         """Let *handler*'s methods be called, and no earlier object's any more."""
-        methods = []
+        methods: list[Registration] = []
         for name, event_type, adapted in _METHODS:
             method = getattr(handler, name, None)
             if method is not None:

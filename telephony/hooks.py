@@ -7,7 +7,7 @@ import functools
 import logging
 import threading
 import time
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Generator
 
 from telephony.errors import CommandRefusedError, InvalidArgumentError, NotSentError
 
@@ -134,7 +134,9 @@ def _guarded(name: str, method: Callable[..., Any]) -> Callable[..., None]:
 
 
 @contextlib.contextmanager
-def counted(hooks: Hooks | None, action: str, began: float | None = None) -> Iterator[None]:
+def counted(
+    hooks: Hooks | None, action: str, began: float | None = None
+) -> Generator[None, None, None]:
     """Tell *hooks* how the command ends that is carried out inside (and *began* before)."""
     if hooks is None:
         yield

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from typing import Iterator
+from typing import Generator
 
 
 class Stopped(BaseException):
@@ -13,7 +13,7 @@ class Stopped(BaseException):
 
 
 @contextlib.contextmanager
-def stopped_by_signals() -> Iterator[None]:
+def stopped_by_signals() -> Generator[None, None, None]:
     """SIGINT and SIGTERM raise ``Stopped`` in here; elsewhere than on the main thread nothing.
 
     They raise, because a handler that sets an event can deadlock with the wait it interrupts.

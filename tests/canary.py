@@ -3,7 +3,8 @@
 The RTC tokens, the connection's credentials and the trunk URI of all tests have one of the marks
 in them. Each record of every logger, at any level, is searched for the marks as it is made, with
 its traceback; each error of the library as it is made; and what `pytest.raises` catches with its
-whole chain of causes, as a traceback would print it.
+whole chain of causes, as a traceback would print it (without the lines of code: to look those up
+takes longer than most tests).
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def watched(watch: Watch) -> Iterator[Watch]:
 
     def caught(self: Any, exc_info: Any) -> None:
         fill(self, exc_info)
-        watch.look("a traceback", "".join(traceback.format_exception(exc_info[1])))
+        watch.look("a traceback", "".join(traceback.format_exception(exc_info[1], limit=0)))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TelephonyError, "__init__", made)

@@ -10,7 +10,7 @@ import queue
 import secrets
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Callable, ContextManager, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Callable, ContextManager, Generator, Mapping
 
 from telephony.cli.environment import dids, required, rtc_token, setting
 from telephony.cli.interruption import Patience
@@ -54,7 +54,7 @@ def _check(args: argparse.Namespace, out: Output) -> int:
 @contextlib.contextmanager
 def _connected(
     args: argparse.Namespace, out: Output, *, hang_up: bool, **options: Any
-) -> Iterator[tuple[Client, queue.SimpleQueue[BaseException]]]:
+) -> Generator[tuple[Client, queue.SimpleQueue[BaseException]], None, None]:
     """A connected client whose events are printed, and where its end is told.
 
     With *hang_up* every call that is up is hung up on leaving. Calls that are only watched are

@@ -6,7 +6,7 @@ import contextlib
 import signal
 import threading
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Callable, ContextManager, Iterator
+from typing import TYPE_CHECKING, Any, Callable, ContextManager, Generator
 
 if TYPE_CHECKING:
     from telephony.cli.output import Output
@@ -16,7 +16,7 @@ NOTICE_SECONDS = 0.5
 
 
 @contextlib.contextmanager
-def on_interruption(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
+def on_interruption(handler: Callable[[int, FrameType | None], Any]) -> Generator[None, None, None]:
     """SIGINT and SIGTERM are for *handler* in here, in background jobs of a shell too."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread is told of signals
@@ -32,7 +32,7 @@ def on_interruption(handler: Callable[[int, FrameType | None], Any]) -> Iterator
 
 
 @contextlib.contextmanager
-def _noticed() -> Iterator[None]:
+def _noticed() -> Generator[None, None, None]:
     """Have the main thread look up from whatever it waits for, now and then.
 
     CPython's waits for locks and queues check for signals, and then wait: a signal that comes
@@ -41,7 +41,7 @@ def _noticed() -> Iterator[None]:
     if not hasattr(signal, "setitimer") or signal.getitimer(signal.ITIMER_REAL) != (0.0, 0.0):
         yield  # no such timer here, or it is somebody's already
         return
-    before = signal.signal(signal.SIGALRM, lambda *_: None)
+    before = signal.signal(signal.SIGALRM, lambda number, frame: None)
     signal.setitimer(signal.ITIMER_REAL, NOTICE_SECONDS, NOTICE_SECONDS)
     try:
         yield

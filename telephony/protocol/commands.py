@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Callable, ClassVar, Mapping
+from typing import Any, Callable, ClassVar, Iterable, Mapping, cast
 
 import attrs
 
@@ -55,7 +55,8 @@ def checked_numbers(name: str, value: object) -> tuple[str, ...]:
     """*value* as a tuple of phone numbers; one string is not taken for many."""
     if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
         raise InvalidArgumentError(f"{name} must be a list of phone numbers, not {value!r}")
-    return tuple(checked_text(f"{name}[{i}]", number) for i, number in enumerate(value))
+    numbers = cast(Iterable[object], value)
+    return tuple(checked_text(f"{name}[{i}]", number) for i, number in enumerate(numbers))
 
 
 _Check = Callable[[str, Any], Any]
@@ -295,7 +296,7 @@ class OtherCommand(Command):
     """A command this version has no name for; its fields go to the wire as they are."""
 
     action: str = _field(checked_text)  # type: ignore[misc]
-    fields: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+    fields: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False)
 
     def __attrs_post_init__(self) -> None:
         for name, value in self.fields.items():

@@ -79,7 +79,7 @@ class Move(NamedTuple):
 class Found(Generic[C]):
     """What one event led to."""
 
-    events: list[Event] = attrs.field(factory=list)
+    events: list[Event] = attrs.Factory(list[Event])
     #: a call that turned up after its dial gave up, and is to be hung up now
     to_end: C | None = None
 
@@ -319,20 +319,21 @@ class CallTable(Generic[C]):
                 call = self._without_id(route, name, has_id, frame)
             if call is not None and has_id and not call.info.call_id:
                 self._bind(call, call_id)
-        if call is None:
-            if call_id in self._ended and not (name == "call_hangup" and frame.get("timestamp")):
-                return found  # a route in the id's place, and no call is left there
-            if not has_id and name == "call_hangup" and self._routes.are_last_words(route, frame):
-                return found
-            if name not in TRANSITIONS or not call_id:
-                timestamp = number_of(frame.get("timestamp"))
-                found.events.append(
-                    events.UnknownEvent(name=name, timestamp=timestamp, raw=frame)
-                )
-                return found
-            call = self._stranger(frame, name, call_id, None if has_id else route)
-            if any(other._place is ORPHAN for other in self._routes.unbound(route)):
-                self._suspects[call] = None
+            if call is None:
+                ends = name == "call_hangup"
+                if call_id in self._ended and not (ends and frame.get("timestamp")):
+                    return found  # a route in the id's place, and no call is left there
+                if not has_id and ends and self._routes.are_last_words(route, frame):
+                    return found
+                if name not in TRANSITIONS or not call_id:
+                    timestamp = number_of(frame.get("timestamp"))
+                    found.events.append(
+                        events.UnknownEvent(name=name, timestamp=timestamp, raw=frame)
+                    )
+                    return found
+                call = self._stranger(frame, name, call_id, None if has_id else route)
+                if any(other._place is ORPHAN for other in self._routes.unbound(route)):
+                    self._suspects[call] = None
         if call._place is ORPHAN:
             if not call.info.call_id and name != "call_hangup":
                 call._leg = TRANSITIONS.get(name, {}).get(call._leg, call._leg)

@@ -27,7 +27,8 @@ class Abandoned(Protocol):
 pid = os.getpid()
 
 _connections: weakref.WeakSet[Any] = weakref.WeakSet()
-_held: list[threading.RLock] = []  # between the hooks of one fork, which Python runs in a row
+# Between the hooks of one fork, which Python runs in a row.
+_held: list[threading.Lock | threading.RLock] = []
 
 
 def add(connection: Abandoned) -> None:
@@ -66,5 +67,5 @@ def _in_child() -> None:
         connection.abandon()
 
 
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch - not so on Windows only
     os.register_at_fork(before=_before, after_in_parent=_in_parent, after_in_child=_in_child)

@@ -48,7 +48,7 @@ def _forget_keys() -> None:
     _keys = iter(())
 
 
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch - not so on Windows only
     os.register_at_fork(after_in_child=_forget_keys)  # they are the parent's
 
 

@@ -173,7 +173,7 @@ class Stream:
             self._incoming.write(data)
         elif data is not None:
             self._incoming.write_eof()
-        clear = []
+        clear: list[bytes] = []
         try:
             while True:
                 piece = tls.read(READ_SIZE)

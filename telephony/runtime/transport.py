@@ -12,7 +12,7 @@ import contextlib
 import socket
 import ssl
 import time
-from typing import Iterator, Literal
+from typing import Generator, Literal
 
 import attrs
 from websocket import ABNF
@@ -189,7 +189,7 @@ def _encode(text: str) -> bytes:
 
 
 @contextlib.contextmanager
-def _mapped(phase: str, what: str) -> Iterator[None]:
+def _mapped(phase: str, what: str) -> Generator[None, None, None]:
     """Turn what the network, TLS and ``stream`` raise while connecting into ConnectError.
 
     The cause is cut off: we say what is known of it, and its own text may hold more.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, Literal
 
 from telephony.errors import InvalidArgumentError, TelephonyError
 from telephony.sandbox.faults import Faults, Refusal
@@ -77,7 +77,7 @@ class FaultControls(Controls):
         *,
         action: str | None = None,
         times: int = 1,
-        form: str = "error",
+        form: Literal["error", "data", "status"] = "error",
         status_code: int = 404,
     ) -> None:
         """Refuse the next registration or command, or the next with this ``action``.

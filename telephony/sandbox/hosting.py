@@ -32,7 +32,7 @@ class Hosted(Generic[S]):
         self, host: str, port: int, ssl_context: ssl_module.SSLContext | None = None
     ) -> None:
         try:
-            import aiohttp  # noqa: F401
+            import aiohttp  # noqa: F401  # pyright: ignore[reportUnusedImport]
         except ImportError as error:
             raise ImportError(
                 'the sandbox needs aiohttp: pip install "agora-telephony[sandbox]"'

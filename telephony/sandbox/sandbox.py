@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import ssl as ssl_module
-from typing import TYPE_CHECKING, Any, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Iterable, Literal, Mapping
 
 from telephony.errors import InvalidArgumentError
 from telephony.sandbox.assertions import Assertions
@@ -18,7 +18,11 @@ from telephony.sandbox.journal import Journal
 from telephony.sandbox.settings import DEFAULT_AUTH_TOKEN, settle
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from telephony.call import Call
     from telephony.client import Client
+    from telephony.config import ClientOptions
     from telephony.sandbox.server import Server
 
 
@@ -57,8 +61,8 @@ class Sandbox(Assertions, FaultControls):
         lookup_hold: float = 15.0,
         cm_hold: float = 30.0,
         time_scale: float = 1.0,
-        dtmf_echo: str = "whole",
-        respond: str = "answer",
+        dtmf_echo: Literal["whole", "digits"] = "whole",
+        respond: Literal["answer", "early"] = "answer",
         ping_interval: float = 5.0,
         ping_timeout: float = 10.0,
         register_timeout: float = 10.0,
@@ -145,30 +149,37 @@ class Sandbox(Assertions, FaultControls):
         token = self._settings.token_of(self.app_id) or self.auth_token
         return {"CM_HOST": self.url, "AUTH_TOKEN": token, "APPID": self.app_id}
 
-    def client(self, **options: Any) -> Client:
-        """Return a `telephony.Client` for this sandbox, not connected.
+    def client(
+        self,
+        *,
+        client_id: str | None = None,
+        app_id: str | None = None,
+        auth_token: str | None = None,
+        **options: Unpack[ClientOptions],
+    ) -> Client:
+        """Return a `telephony.Client` for this sandbox, not connected; options are the client's.
 
-        Options are the client's; ``client_id``, ``app_id`` and ``auth_token`` may be among them.
+        Without ``app_id`` it is for the first one, without ``auth_token`` it has the right one.
         """
         from telephony.client import Client
 
-        app_id = options.pop("app_id", self.app_id)
-        token = options.pop("auth_token", None) or self._settings.token_of(app_id)
-        client_id = options.pop("client_id", None)
-        return Client(self.url, token or self.auth_token, client_id, app_id, **options)
+        app_id = self.app_id if app_id is None else app_id
+        token = auth_token or self._settings.token_of(app_id) or self.auth_token
+        given: dict[str, Any] = {**options}
+        return Client(self.url, token, client_id, app_id, **given)
 
     # Calls ------------------------------------------------------------------------------
 
     def script_dial(
         self,
-        outcome: str = "answer",
+        outcome: Literal["answer", "busy", "no_answer", "no_gateway", "invalid"] = "answer",
         *,
         ring: float | None = None,
         delay: float | None = None,
-        respond: str | None = None,
+        respond: Literal["answer", "early"] | None = None,
         reason: str | None = None,
         to: str | None = None,
-        direction: str = "outbound",
+        direction: Literal["outbound", "outbound_sip"] = "outbound",
         composite_hangup: bool = False,
     ) -> None:
         """Decide what becomes of a dial to come: the next one, or the next one to ``to``.
@@ -219,7 +230,7 @@ class Sandbox(Assertions, FaultControls):
 
         return FarEnd(self, server.switch, self.run(offer))
 
-    def peer(self, call: Any) -> FarEnd:
+    def peer(self, call: Call | str) -> FarEnd:
         """Return the far end of a call: of a `telephony.Call`, or of a call id.
 
         Raises `InvalidArgumentError` for a call that this sandbox does not know.

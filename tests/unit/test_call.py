@@ -459,7 +459,8 @@ def test_two_collect_at_once(desk):
 def test_callbacks_of_one_call(desk):
     """They see its events of their kind, and no other call's; ``on`` returns the function."""
     pressed = Recorded()
-    assert pressed is desk.call.on(DtmfReceived, pressed)
+    assert pressed is desk.call.on(DtmfReceived)(pressed)
+    assert print is desk.call.on(CallHangup, print)
     desk.line.event("dtmf_received", "id-9", digits="9")
     desk.answered()
     desk.press("1")

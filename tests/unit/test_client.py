@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import select
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from telephony import (
     CallAnswered,
     CallNotFoundError,
     CallRinging,
+    Client,
     ClientClosedError,
     CommandRefusedError,
     Connected,
@@ -719,3 +721,25 @@ def test_signals_are_given_back(scripted):
     client.run_forever()
     closing.result()
     assert before == (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
+
+
+def test_to_run_once_closed():
+    """It is not waited for what cannot come."""
+    client = Client("ws://127.0.0.1:1", "Basic x", None, "APP")
+    client.close()
+    with pytest.raises(ClientClosedError, match="new one"):
+        client.run_forever()
+
+
+def test_where_there_is_no_poll(cm, monkeypatch):
+    """``select`` does, as on Windows: a call, an event, a command and the end."""
+    monkeypatch.delattr(select, "poll")
+    answered = threading.Event()
+    with cm.client() as client:
+        client.on(CallAnswered, lambda event: answered.set())
+        with client.dial(**DIAL) as call:
+            call.wait_answered(SECONDS)
+            assert answered.wait(SECONDS)
+            call.send_dtmf("1")
+            assert "1" == cm.peer(call).wait_heard("1", SECONDS)
+        assert "HANGUP" == call.state.name

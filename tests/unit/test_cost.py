@@ -7,7 +7,6 @@ worth in time ``python -m tests.bench`` says.
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 from collections import Counter
 from types import FrameType
@@ -46,7 +45,7 @@ class Bytecodes:
 @pytest.fixture
 def bytecodes():
     """One that counts from here on."""
-    bytecodes, before = Bytecodes(), sys.gettrace()
+    bytecodes, before = Bytecodes(), threading.gettrace()
     threading.settrace(bytecodes)
     yield bytecodes
     threading.settrace(before)

@@ -12,6 +12,8 @@ from telephony import (
     CallIncoming,
     CallRinging,
     Connected,
+    ConnectionLostError,
+    Disconnected,
     DtmfReceived,
     ErrorOccurred,
     Event,
@@ -306,6 +308,19 @@ def test_a_handler_is_told_of_connections_and_errors(scripted):
     assert ("on_connected", ("session-1",)) == connected
     assert "on_error" == failed[0]
     assert "boom" == failed[1][0].reason
+
+
+def test_a_handler_is_told_of_a_lost_connection(scripted):
+    """The Go SDK has no other word for it than its error callback."""
+    client, line = scripted.connected(reconnect=False)
+    handler, told = Everything(), threading.Event()
+    client.set_handler(handler)
+    client.on(Disconnected, lambda event: told.set())  # called after the handler's method
+    line.drop()
+    assert told.wait(SECONDS)
+    assert ["on_error"] == [name for name, _ in handler.seen]
+    assert isinstance(handler.seen[0][1][0], ConnectionLostError)
+    client.close()
 
 
 class Partial:

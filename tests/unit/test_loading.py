@@ -25,6 +25,12 @@ FIRST = {"telephony", "telephony._version"}
 #: Modules for rare paths, or that bring in dozens of others; they come when they are wanted.
 RARE = {"email", "http.client", "urllib.request", "tempfile", "asyncio", "subprocess"}
 
+#: What extras bring, or only tests have; `orjson` is asked for by whoever has it.
+OPTIONAL = {
+    "aiohttp", "celery", "django", "docutils", "flask", "gevent", "greenlet", "gunicorn",
+    "hypothesis", "prometheus_client", "pytest", "rich", "shtab", "sphinx", "trustme", "websockets",
+}  # fmt: skip
+
 
 def run(code: str) -> typing.Any:
     """What *code* prints, as JSON, in an interpreter of its own."""
@@ -85,6 +91,14 @@ def test_an_error():
     """A name brings in what it needs, and no more."""
     came = loaded("from telephony import TelephonyError")
     assert {*FIRST, "telephony.errors"} == {n for n in came if n.startswith("telephony")}
+
+
+def test_all_of_it():
+    """No name of the package brings in what is optional, though the tests have it all installed."""
+    came = loaded("import telephony; [getattr(telephony, name) for name in telephony.__all__]")
+    roots = {name.partition(".")[0] for name in came}
+    assert {"attr", "attrs", "websocket"} <= roots
+    assert set() == roots & OPTIONAL
 
 
 def test_the_names_are_those_that_type_checkers_see():

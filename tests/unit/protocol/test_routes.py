@@ -132,3 +132,14 @@ def test_last_words_are_not_kept_for_ever(routes):
         routes.remember_last_words(call, {"timestamp": i})
     assert not routes.are_last_words(Route("APP", "room", "1"), {"timestamp": 1})
     assert routes.are_last_words(Route("APP", "room", "2"), {"timestamp": 2})
+
+
+def test_refused_dials_are_not_remembered_for_ever(routes):
+    """Only of so many routes, the latest."""
+    for i in range(LAST_WORDS_MOST + 2):
+        call = call_at(uid=str(i + 1))
+        routes.add(call)
+        routes.refused(call)
+    assert LAST_WORDS_MOST == len(routes._refused)
+    assert ("room", str(i + 1)) in routes._refused
+    assert ("room", "1") not in routes._refused

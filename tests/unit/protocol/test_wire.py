@@ -419,3 +419,11 @@ def test_words_can_be_printed():
     """Half a surrogate pair, which JSON can hold, is spelt out; the rest is as it was."""
     assert "no \\ud800 café" == wire.words_of("no \ud800 café")
     assert wire.ID_MOST == len(wire.words_of("x" * 5000))
+
+
+def test_where_json_is_written_in_python(monkeypatch):
+    """Without its part in C the encoder writes the same."""
+    frame = {"a": ["é", 1, None, True, 1.5], "b": {"c": ""}}
+    fast = wire.encode(frame)
+    monkeypatch.setattr(json.encoder, "c_make_encoder", None)  # as on PyPy
+    assert fast == wire._encode_by(json.JSONEncoder(separators=(",", ":")))(frame)

@@ -290,3 +290,10 @@ def test_what_was_sent_is_kept(cm, phone):
     assert ["+2"] == cm.wait_for_command("subscribe", timeout=PATIENCE)["numbers"]
     with pytest.raises(TimeoutError, match="subscribe"):
         cm.wait_for_command("subscribe", timeout=0.01)
+
+
+def test_an_app_id_is_text(cm, phone):
+    """Anything else is refused."""
+    line = phone(cm)
+    answer = line.response(line.command("endcall", callid="x", appid=7))
+    assert "appid must be a string" == answer["error"]

@@ -230,3 +230,32 @@ def test_who_does_not_read_is_cut_off(cm, phone, monkeypatch):
     # What the kernel and aiohttp take by themselves comes first.
     while request(cm, "GET", "/v1/api/websocket-status")[1]["client_count"]:
         peer.press("1" * 5000)
+
+
+@pytest.mark.parametrize("times", [0, -1, 1.5])
+def test_how_often_it_refuses(cm, times):
+    """Once or more."""
+    with pytest.raises(InvalidArgumentError, match="times"):
+        cm.refuse("no", times=times)
+
+
+@pytest.mark.parametrize("seconds", [-1, "1", True, float("nan")])
+def test_how_long_it_delays(cm, seconds):
+    """A number of seconds, 0 or more."""
+    with pytest.raises(InvalidArgumentError, match="seconds"):
+        cm.delay(seconds)
+
+
+def test_a_fault_of_the_sandbox_itself(cm, phone, caplog):
+    """It is told to the client, and in full in the log; the connection stays."""
+    line = phone(cm)
+
+    def broken(*_):
+        raise ZeroDivisionError("a bug")
+
+    cm.run(lambda: setattr(cm._running.server.commands, "execute", broken))
+    answer = line.response(line.command("subscribe", numbers=["+1"]))
+    assert "internal error" == answer["error"]
+    assert "a bug" in caplog.text
+    line.ping()
+    line.wait_opcode(PONG)

@@ -139,3 +139,14 @@ def test_other_paths(cm, path):
         opener.open(cm.http_url + path, timeout=PATIENCE)
     assert 404 == caught.value.code
     caught.value.close()
+
+
+def test_to_take_a_call_needs_its_token(sandbox, phone):
+    """Who has no right to its App ID does not hear that there is such a call."""
+    cm = sandbox(app_ids=["app-a", "app-b"], tokens={"app-b": "Basic b"})
+    phone(cm)
+    caller = cm.incoming(to="+1", from_="2")
+    wrong = pstn(cm, "accept", auth="Basic b", callid=caller.call_id, **JOIN)
+    assert (404, {"error": "callid not found"}) == wrong
+    assert 200 == pstn(cm, "accept", callid=caller.call_id, **JOIN)[0]
+    assert caller.accepted

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from telephony.errors import InvalidArgumentError
+from telephony.sandbox import CallRecord
 from tests.unit.sandbox.phone import DIAL
 
 COMMON = {
@@ -43,6 +44,9 @@ def test_answered(cm, phone):
     assert "recv_bye" == hangup["sip_disposition"]
     assert hangup["duration"].isdigit() and hangup["billsec"].isdigit()
     assert int(hangup["duration"]) - int(hangup["billsec"]) in (2, 3)
+    (record,) = cm.calls
+    assert isinstance(record, CallRecord)
+    assert ("hangup", "far end") == (record.state, record.ended_by)
     for event in (initiated, ringing, answered, bridged, unbridged, hangup):
         assert COMMON <= set(event)
         assert "outbound" == event["direction"]
@@ -294,3 +298,11 @@ def test_a_callee_who_takes_long(cm, phone):
     assert answer["data"]["success"] is True
     one.ask("endcall", callid=answer["data"]["callid"])
     assert 40 <= int(one.event("call_hangup")["duration"])
+
+
+def test_no_gateway_in_other_words(cm, phone):
+    """The refusal's words are those of the script."""
+    line = phone(cm)
+    cm.script_dial("no_gateway", reason="closed for repairs")
+    answer = line.response(line.command("outbound", **DIAL))
+    assert {"success": False, "reason": "closed for repairs"} == answer["data"]

@@ -15,7 +15,13 @@ import trustme
 
 import telephony.sandbox
 from telephony.errors import InvalidArgumentError
-from telephony.sandbox import DEFAULT_AUTH_TOKEN, Sandbox, SandboxNotRunningError
+from telephony.sandbox import (
+    DEFAULT_APP_ID,
+    DEFAULT_AUTH_TOKEN,
+    DialScript,
+    Sandbox,
+    SandboxNotRunningError,
+)
 from tests.unit.sandbox.phone import Phone, request
 
 
@@ -56,6 +62,7 @@ def test_not_running():
     cm.clear_faults()
     assert [] == cm.frames
     for ask in (
+        lambda: cm.send({}),
         lambda: cm.url,
         lambda: cm.http_url,
         lambda: cm.calls,
@@ -131,6 +138,8 @@ def test_loopback_names():
         ({"lookup_hold": -1}, "lookup_hold"),
         ({"cm_hold": 0}, "cm_hold"),
         ({"ping_interval": 0}, "ping_interval"),
+        ({"port": 65536}, "port"),
+        ({"port": "80"}, "port"),
         ({"ping_timeout": float("nan")}, "ping_timeout"),
         ({"register_timeout": 0}, "register_timeout"),
     ],
@@ -271,5 +280,49 @@ def test_it_reads_the_wire_by_itself():
             elif isinstance(node, ast.Import):
                 found.update(alias.name for alias in node.names)
     ours = {name for name in found if name.startswith("telephony")}
-    allowed = {"telephony.errors", "telephony.client"}
+    allowed = {"telephony.errors"} | {f"telephony.{name}" for name in ("client", "call", "config")}
     assert set() == {n for n in ours - allowed if not n.startswith("telephony.sandbox")}
+
+
+def test_who_it_serves_unless_it_is_told():
+    """One App ID, opened by one token."""
+    sandbox = Sandbox()
+    assert ((DEFAULT_APP_ID,), DEFAULT_AUTH_TOKEN) == (sandbox.app_ids, sandbox.auth_token)
+
+
+def test_a_script_that_makes_no_sense():
+    """It is refused where it is written, whoever writes it."""
+    for wrong in ({"outcome": "asleep"}, {"respond": "late"}, {"direction": "up"}, {"ring": -1}):
+        with pytest.raises(InvalidArgumentError, match=next(iter(wrong))):
+            DialScript(**wrong)
+
+
+def test_one_did_is_no_list_of_characters(sandbox):
+    """A DID may be given by itself."""
+    cm = sandbox(dids="+1800")
+    assert "UNALLOCATED_NUMBER" == cm.incoming(to="+1801", from_="1").wait_ended(timeout=1)
+    assert cm.incoming(to="+1800", from_="1").ended  # nobody is there to take it
+
+
+def test_stopped_while_it_is_asked(cm):
+    """What was asked of it comes to nothing, and that is said."""
+    far_end, thread = cm.incoming(to="+1", from_="1"), cm._running
+    with pytest.raises(SandboxNotRunningError, match="start"):
+        Sandbox().run(len, "")
+    cm.stop()
+    cm._running = thread  # as a thread sees it that asks at this moment
+    try:
+        with pytest.raises(SandboxNotRunningError, match="meanwhile"):
+            far_end.hang_up()
+    finally:
+        cm._running = None
+
+
+def test_what_a_step_raises_is_the_askers(cm):
+    """Also an error of the kind that a stopped loop raises; and a step may ask for steps."""
+    def fail():
+        raise RuntimeError("its own")
+
+    with pytest.raises(RuntimeError, match="its own"):
+        cm.run(fail)
+    assert 3 == cm.run(lambda: cm.run(len, "abc"))
