@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from telephony.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from telephony.sandbox.serving import ServerThread, Serving
 
     S = TypeVar("S", bound=Serving)
@@ -74,12 +72,7 @@ class Hosted(Generic[S]):
     def __enter__(self: H) -> H:
         return self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     @property
