@@ -1,5 +1,5 @@
-"""The command line: ``telephony demo | check | dial | listen | sandbox``."""
+"""The command line, ``telephony``: see `pages` for what its commands are."""
 
-from telephony.cli.commands import main
+from telephony.cli.main import main
 
 __all__ = ["main"]

@@ -1,35 +1,29 @@
-"""Which commands there are, and what each does.
-
-Who and where comes from the environment (``CM_HOST AUTH_TOKEN APPID CLIENT_ID TO_NUMBER
-FROM_NUMBER DID REGION SIP CHANNEL RTC_TOKEN``), and secrets from nowhere else: an
-argument can be read by every process on the machine. Exit codes: 0 done, 1 refused or
-failed, 2 usage, 130 interrupted.
-"""
+"""What each command does. Each gets its arguments and an output, and returns its exit code."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import itertools
-import logging
-import math
 import os
 import queue
-import re
 import secrets
-import signal
 import sys
 import threading
-from typing import Any, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Callable, ContextManager, Iterator, Mapping
 
-from telephony._version import __version__
+from telephony.cli.environment import dids, required, rtc_token, setting
+from telephony.cli.interruption import Patience
+from telephony.cli.output import Output
 from telephony.client import Client
 from telephony.errors import InvalidArgumentError, TelephonyError, WaitTimeoutError
-from telephony.cli.interruption import Patience, on_interruption
-from telephony.cli.output import Output
 from telephony.protocol.commands import Dial, checked_text
 from telephony.protocol.events import CallIncoming, Connected, ErrorOccurred, Event
 from telephony.protocol.states import ConnectionState
+from telephony.protocol.wire import shown
+
+if TYPE_CHECKING:
+    from telephony.testing.replay import Replay
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -39,72 +33,22 @@ DRAIN_SECONDS = 2.0
 #: The DID that ``telephony sandbox`` prints; dialling it loops back.
 USUAL_DID = "+18005550100"
 
-_USUAL = {"REGION": "AREA_CODE_NA", "CHANNEL": "telephony"}
-#: where a wrong argument came from
-_SOURCES = {
-    "url": "CM_HOST",
-    "auth_token": "AUTH_TOKEN",
-    "app_id": "APPID",
-    "client_id": "CLIENT_ID",
-    "to": "TO_NUMBER or --to",
-    "from_": "FROM_NUMBER or --from",
-    "region": "REGION",
-    "channel": "CHANNEL",
-    "uid": "--uid",
-    "token": "RTC_TOKEN",
-    "sip": "SIP",
-    "timeout": "--ring",
-    "subscribe_numbers": "DID or --did",
-}
-#: the library logs what it also tells as an event, and here every event is printed
-_UNLOGGED = logging.NullHandler()
+Command = Callable[[argparse.Namespace, Output], int]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code. *argv* None: the process's arguments."""
-    args = _parser().parse_args(argv)
-    logging.getLogger("telephony").addHandler(_UNLOGGED)
-    if args.verbose:
-        logging.basicConfig(level=logging.INFO)
-    out = Output(sys.stdout, sys.stderr, json_lines=args.json or not sys.stdout.isatty())
-    code = INTERRUPTED
-    with contextlib.suppress(KeyboardInterrupt), on_interruption(signal.default_int_handler):
-        try:
-            code = args.run(args, out)
-        except InvalidArgumentError as error:
-            out.complain(_named(error))
-            code = USAGE
-        except (TelephonyError, ImportError, OSError) as error:
-            out.error(error)
-            code = FAILED
-    return FAILED if out.broken else code
+def _demo(args: argparse.Namespace, out: Output) -> int:
+    from telephony.cli.demo import run
+
+    run(out)
+    return DONE
 
 
-# --- the environment -----------------------------------------------------------------------
+def _check(args: argparse.Namespace, out: Output) -> int:
+    from telephony.cli.check import Check
 
-
-def _setting(name: str, given: str | None = None) -> str | None:
-    """An argument, else the environment's variable, else what is usual."""
-    return given or os.environ.get(name, "").strip() or _USUAL.get(name)
-
-
-def _required(**settings: str | None) -> None:
-    """Raise unless all are there, and the client's own with them; names all that are missing."""
-    settings = {n: _setting(n) for n in ("CM_HOST", "AUTH_TOKEN", "APPID")} | settings
-    missing = [name for name, value in settings.items() if not value]
-    if missing:
-        raise InvalidArgumentError(f"{', '.join(missing)} must be set in the environment")
-
-
-def _named(error: InvalidArgumentError) -> str:
-    """The error's words, behind the name of the variable that was wrong."""
-    name = _SOURCES.get(re.split(r"[\s\[:]", str(error), maxsplit=1)[0])
-    return f"{name}: {error}" if name else str(error)
-
-
-def _rtc_token(app_id: str) -> str:
-    # A project without an App Certificate takes the App ID in place of a token.
-    return _setting("RTC_TOKEN") or app_id
+    required()
+    check = Check(out, dids(args.did), timeout=args.timeout, allow_insecure=args.allow_insecure)
+    return DONE if check.run() else FAILED
 
 
 @contextlib.contextmanager
@@ -116,9 +60,17 @@ def _connected(
     With *hang_up* every call that is up is hung up on leaving. Calls that are only watched are
     not ours to end: another client may be about to accept them.
     """
-    client = Client.from_env(allow_insecure=args.allow_insecure, **options)
+    options["allow_insecure"] = args.allow_insecure
+    client = Client.from_env(**options)
+    recorder: ContextManager[Any] = contextlib.nullcontext()
+    if args.record is not None:
+        from telephony.recording import Recorder
+
+        recorder = Recorder(args.record)  # not sooner: a wrong option is to leave no file behind
+        client = Client.from_env(hooks=recorder, **options)
     over: queue.SimpleQueue[BaseException] = queue.SimpleQueue()
     client.on(Event, out.event)
+    out.watch(client)
 
     @client.on(ErrorOccurred)
     def give_up(event: ErrorOccurred) -> None:
@@ -126,62 +78,46 @@ def _connected(
             over.put(event.error)
             client.close()
 
-    shown = threading.Event()
-    client.on(Connected, lambda _: shown.set())
-    try:
-        client.connect()
-        shown.wait(DRAIN_SECONDS)  # it is the first line, before those of any call
-        yield client, over
-    finally:
-        client.close(drain=DRAIN_SECONDS, hangup_active=hang_up)
-
-
-# --- the commands --------------------------------------------------------------------------
-
-
-def _demo(args: argparse.Namespace, out: Output) -> int:
-    from telephony.cli.demo import run
-
-    run(out)
-    return DONE
-
-
-def _check(args: argparse.Namespace, out: Output) -> int:
-    from telephony.cli.check import run
-
-    _required()
-    client = Client.from_env(
-        allow_insecure=args.allow_insecure, connect_timeout=args.timeout, reconnect=False
-    )
-    return DONE if run(client, out) else FAILED
+    said = threading.Event()
+    client.on(Connected, lambda _: said.set())
+    with recorder:
+        try:
+            with out.waiting(f"connecting to {client.options.connection.host}"):
+                client.connect()
+                said.wait(DRAIN_SECONDS)  # it is the first line, before those of any call
+            yield client, over
+        finally:
+            client.close(drain=DRAIN_SECONDS, hangup_active=hang_up)
 
 
 def _dial(args: argparse.Namespace, out: Output) -> int:
-    to, from_ = _setting("TO_NUMBER", args.to), _setting("FROM_NUMBER", args.from_)
-    _required(TO_NUMBER=to, FROM_NUMBER=from_)
+    to, from_ = setting("TO_NUMBER", args.to), setting("FROM_NUMBER", args.from_)
+    required(TO_NUMBER=to, FROM_NUMBER=from_)
     fields: dict[str, Any] = {
         "to": to,
         "from_": from_,
-        "channel": _setting("CHANNEL", args.channel),
+        "channel": setting("CHANNEL", args.channel),
         "uid": args.uid,
-        "token": _rtc_token(args.app_id or os.environ["APPID"]),
-        "region": _setting("REGION", args.region),
-        "sip": _setting("SIP"),
+        "token": rtc_token(args.app_id or os.environ["APPID"]),
+        "region": setting("REGION", args.region),
+        "sip": setting("SIP"),
         "app_id": args.app_id,
         "timeout": args.ring,
     }
     Dial(**fields)  # what is wrong is said before connecting
     with _connected(args, out, hang_up=True) as (client, _):
         patience = Patience(out)
-        with patience.held():
-            call = client.dial(**fields)
-        with call:
-            patience.check()
-            call.wait_answered()
-            if args.digits:
-                call.send_dtmf(args.digits)
-            with contextlib.suppress(WaitTimeoutError):
-                call.wait_ended(args.seconds)
+        with out.waiting(f"waiting for {shown(to or '')} to answer; Ctrl-C hangs up"):
+            with patience.held():
+                call = client.dial(**fields)
+            with call:
+                patience.check()
+                call.wait_answered()
+                if args.digits:
+                    call.send_dtmf(args.digits)
+                with out.waiting("in the call; Ctrl-C hangs up"):
+                    with contextlib.suppress(WaitTimeoutError):
+                        call.wait_ended(args.seconds)
     cause, billed = call.hangup_cause or "hung up", call.billsec or 0
     out.line(
         f"done: {cause}, {billed} s billed",
@@ -195,15 +131,14 @@ def _dial(args: argparse.Namespace, out: Output) -> int:
 
 
 def _listen(args: argparse.Namespace, out: Output) -> int:
-    _required()
-    dids = args.did or re.split(r"[\s,]+", _setting("DID") or "")
+    required()
     first_uid = args.uid
     if not first_uid.isdecimal():
         raise InvalidArgumentError("uid must be a whole number: each call gets the next one")
     if args.accept is not None:
         checked_text("--accept", args.accept)
     uids = itertools.count(int(first_uid))  # two with one uid would throw each other out
-    numbers = [number for number in dids if number]
+    numbers = dids(args.did)
     hang_up = args.accept is not None
     with _connected(args, out, hang_up=hang_up, subscribe_numbers=numbers) as (client, over):
 
@@ -212,159 +147,140 @@ def _listen(args: argparse.Namespace, out: Output) -> int:
             call = event.call
             try:
                 if args.accept is not None:
-                    token = _rtc_token(call.app_id or os.environ["APPID"])
+                    token = rtc_token(call.app_id or os.environ["APPID"])
                     call.accept(token=token, channel=args.accept, uid=next(uids))
                 elif args.reject is not None:
                     call.reject(args.reject)
             except TelephonyError as error:
                 out.error(error)
 
-        out.step("listen", f"for calls to {', '.join(numbers) or 'any number'}; Ctrl-C ends it")
-        with contextlib.suppress(queue.Empty):
+        whose = f"for calls to {', '.join(numbers) or 'any number'}; Ctrl-C ends it"
+        out.step("listen", whose)
+        with out.waiting(f"listening {whose}"), contextlib.suppress(queue.Empty):
             raise over.get(timeout=args.seconds)
     return DONE
 
 
 def _sandbox(args: argparse.Namespace, out: Output) -> int:
-    from telephony.sandbox import DEFAULT_APP_ID, DEFAULT_AUTH_TOKEN, Sandbox
+    from telephony.sandbox import Sandbox
     from telephony.sandbox.settings import is_loopback
 
-    app_ids = args.app_id or [DEFAULT_APP_ID]
-    token = DEFAULT_AUTH_TOKEN
+    app_ids, by_app = _served(args.app_id or [], args.did or [])
+    tokens = {app_id: _made_up_token() for app_id in app_ids} if args.own_tokens else {}
+    usual: dict[str, Any] = {}
     if not is_loopback(args.host):  # others can reach it, and the usual token is public
-        token = f"Basic {secrets.token_urlsafe(18)}"
+        usual["auth_token"] = _made_up_token()
     sandbox = Sandbox(
         args.host,
         args.port,
-        auth_token=token,
         app_ids=app_ids,
-        dids={app_id: args.did for app_id in app_ids} if args.did else None,
+        tokens=tokens,
+        dids=by_app if args.did else None,
         loop_back=[USUAL_DID],
+        lookup_hold=args.hold,
+        cm_hold=max(args.hold, 30.0),
         time_scale=args.time_scale,
         dtmf_echo=args.dtmf_echo,
+        **usual,
     )
     with contextlib.suppress(KeyboardInterrupt), sandbox as cm:
-        variables = {
-            "CM_HOST": cm.url,
-            "CM_HTTP": cm.http_url,
-            "AUTH_TOKEN": cm.auth_token,
-            "APPID": cm.app_id,
-            "DID": args.did[0] if args.did else USUAL_DID,
-            "TO_NUMBER": "+18005551234",
-            "FROM_NUMBER": "+15551234567",
-            "REGION": _USUAL["REGION"],
-        }
-        if args.json:
-            out.line("", event="sandbox", **variables)
-        else:  # piped too: what a shell is to read is the same everywhere
-            out.environment(variables)
-        if sys.stderr.isatty():
-            print("Ctrl-C ends it", file=sys.stderr)
+        variables = {"CM_HOST": cm.url, "CM_HTTP": cm.http_url}
+        for number, app_id in enumerate(app_ids, 1):
+            end = "" if number == 1 else f"_{number}"
+            numbers = by_app[app_id] or ([] if args.did else [USUAL_DID])
+            variables[f"AUTH_TOKEN{end}"] = tokens.get(app_id, cm.auth_token)
+            variables[f"APPID{end}"] = app_id
+            variables[f"DID{end}"] = " ".join(numbers)
+            if number == 1:
+                variables["TO_NUMBER"] = "+18005551234"
+                variables["FROM_NUMBER"] = "+15551234567"
+                variables["REGION"] = "AREA_CODE_NA"
+        _say_environment(variables, "sandbox", args, out)
         threading.Event().wait()
     return DONE
 
 
-# --- the arguments -------------------------------------------------------------------------
+def _made_up_token() -> str:
+    return f"Basic {secrets.token_urlsafe(18)}"
 
 
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 < seconds < math.inf:
-        raise ValueError
-    return seconds
+def _served(app_ids: list[str], given: list[str]) -> tuple[list[str], dict[str, list[str]]]:
+    """The App IDs that a sandbox serves, and the DIDs of each; both as given as arguments."""
+    from telephony.sandbox import DEFAULT_APP_ID
+
+    pairs = [did.rpartition("=")[::2] for did in given]
+    named = [app_id for app_id, _ in pairs if app_id]
+    apps = list(dict.fromkeys([*app_ids, *named])) or [DEFAULT_APP_ID]
+    return apps, {app: [n for owner, n in pairs if owner in ("", app)] for app in apps}
 
 
-def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= 65535:
-        raise ValueError
-    return port
+def _replay(args: argparse.Namespace, out: Output) -> int:
+    from telephony.testing.playback import ReplayDifference
+    from telephony.testing.replay import Replay
 
-
-def _keys(text: str) -> str:
-    if not re.fullmatch("[0-9*#]+", text):
-        raise ValueError
-    return text
-
-
-# argparse names the type in its complaint: "invalid seconds value: 'x'"
-_seconds.__name__, _port.__name__, _keys.__name__ = "seconds", "port", "digits (0-9 * #)"
-
-
-def _parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument(
-        "--json", action="store_true", help="one JSON object a line, as when piped"
+    try:
+        with Replay(args.file, speed=args.speed, port=args.port) as replay:
+            if args.serve:
+                _say_environment(replay.environ, "replay", args, out)
+                replay.wait_finished(timeout=None)
+            else:
+                _played(replay, out)
+            sent = len(replay.frames)
+    except (ReplayDifference, WaitTimeoutError) as error:
+        out.error(error)
+        return FAILED
+    out.line(
+        f"done: played to its end, {sent} frames sent by the client",
+        event="summary",
+        ok=True,
+        sent=sent,
     )
-    common.add_argument("-v", "--verbose", action="store_true", help="log to the standard error")
-    account = argparse.ArgumentParser(add_help=False)
-    account.add_argument(
-        "--allow-insecure",
-        action="store_true",
-        help="send the credentials in the clear (ws://) to another machine",
-    )
-    parser = argparse.ArgumentParser(
-        prog="telephony",
-        description="Place and receive phone calls through the Agora SIP Call Manager.",
-        epilog="Environment: CM_HOST AUTH_TOKEN APPID CLIENT_ID TO_NUMBER FROM_NUMBER DID REGION "
-        "SIP CHANNEL RTC_TOKEN. Exit codes: 0 done, 1 refused or failed, 2 usage, "
-        "130 interrupted.",
-    )
-    parser.add_argument("--version", action="version", version=f"telephony {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    return DONE
 
-    def command(name: str, run: Any, text: str, *, online: bool = True) -> Any:
-        added = commands.add_parser(
-            name, help=text, description=text, parents=[common, account] if online else [common]
-        )
-        added.set_defaults(run=run)
-        return added
 
-    command("demo", _demo, "show calls on a sandbox, without an account", online=False)
+def _played(replay: Replay, out: Output) -> None:
+    """Play a recording to a client that does what the recorded one did."""
+    client = replay.client()
+    client.on(Event, out.event)
+    out.watch(client)
+    try:
+        with out.waiting("playing; Ctrl-C ends it"):
+            replay.drive(client)
+            replay.wait_finished()
+    finally:
+        client.close(drain=DRAIN_SECONDS)
 
-    check = command("check", _check, "try to register, and say which step fails")
-    check.add_argument(
-        "--timeout", type=_seconds, default=10.0, metavar="SECONDS", help="at most (10)"
-    )
 
-    dial = command("dial", _dial, "place a call, and hang it up on Ctrl-C")
-    dial.add_argument("--to", metavar="NUMBER", help="whom to call (TO_NUMBER)")
-    dial.add_argument("--from", dest="from_", metavar="NUMBER", help="from where (FROM_NUMBER)")
-    dial.add_argument("--channel", help="the channel for its audio (CHANNEL, telephony)")
-    dial.add_argument("--uid", default="100", help="the uid in the channel (100)")
-    dial.add_argument("--region", help="the gateway's region (REGION, AREA_CODE_NA)")
-    dial.add_argument("--app-id", help="the App ID, where APPID is MULTI")
-    dial.add_argument("--ring", type=_seconds, metavar="SECONDS", help="let it ring so long")
-    dial.add_argument("--digits", type=_keys, help="send them after the answer")
-    dial.add_argument(
-        "--seconds", type=_seconds, help="hang up so long after the answer (else on Ctrl-C)"
-    )
+def _say_environment(
+    variables: Mapping[str, str], event: str, args: argparse.Namespace, out: Output
+) -> None:
+    """Print what a client needs to come here: for a shell, piped too, unless JSON is asked for."""
+    if args.json:
+        out.line("", event=event, **variables)
+    else:
+        out.environment(variables)
+    if sys.stderr.isatty():
+        print("Ctrl-C ends it", file=sys.stderr)
 
-    listen = command("listen", _listen, "print every event, and accept or reject calls")
-    listen.add_argument(
-        "--did", action="append", metavar="NUMBER", help="listen for it; repeatable (DID; all)"
-    )
-    listen.add_argument(
-        "--uid", default="200", help="the first call's uid in the channel (200)"
-    )
-    listen.add_argument("--seconds", type=_seconds, help="end after so long (else on Ctrl-C)")
-    either = listen.add_mutually_exclusive_group()
-    either.add_argument("--accept", metavar="CHANNEL", help="accept calls into this channel")
-    either.add_argument("--reject", metavar="REASON", help="reject calls for this reason")
 
-    sandbox = command(
-        "sandbox", _sandbox, "run a Call Manager here, and print how to reach it", online=False
-    )
-    sandbox.add_argument("--host", default="127.0.0.1", help="where to listen (127.0.0.1)")
-    sandbox.add_argument("--port", type=_port, default=0, help="0 (the usual): any that is free")
-    sandbox.add_argument(
-        "--time-scale", type=_seconds, default=1.0, metavar="TIMES", help="speed of calls (1)"
-    )
-    sandbox.add_argument(
-        "--did", action="append", metavar="NUMBER", help="serve only it; repeatable (any)"
-    )
-    sandbox.add_argument("--app-id", action="append", help="serve this App ID; repeatable")
-    sandbox.add_argument(
-        "--dtmf-echo", choices=("whole", "digits"), default="whole", help="how digits come back"
-    )
-    return parser
+def _completion(args: argparse.Namespace, out: Output) -> int:
+    from telephony.cli.completion import script
+
+    out.verbatim(script(args.shell).rstrip())
+    return DONE
+
+
+COMMANDS: Mapping[str, Command] = {
+    "demo": _demo,
+    "check": _check,
+    "dial": _dial,
+    "listen": _listen,
+    "sandbox": _sandbox,
+    "replay": _replay,
+    "completion": _completion,
+}
+
+
+def for_shells(args: argparse.Namespace) -> bool:
+    """Whether what the command prints is for a shell to read: then no view changes in place."""
+    return args.command in ("sandbox", "completion") or getattr(args, "serve", False)

@@ -59,6 +59,7 @@ def tell(cm: Sandbox, out: Output) -> None:
     out.step("sandbox", f"a Call Manager on this machine, {cm.url}")
     client = cm.client(client_id="demo")
     client.on(Event, story.hear)
+    out.watch(client)
     try:
         client.connect()
         story.expect(None, "connected")
@@ -73,8 +74,8 @@ def tell(cm: Sandbox, out: Output) -> None:
     story.check_nothing_else()
     seconds = time.monotonic() - began
     out.line(
-        f"\nAll went well: 3 calls (1 placed, 1 accepted, 1 rejected), digits exchanged both "
-        f"ways,\n{story.events} events, everything hung up, in {seconds:.1f} s.",
+        "\nAll went well: 3 calls (1 placed, 1 accepted, 1 rejected), digits both ways,\n"
+        f"{story.events} events, everything hung up, in {seconds:.1f} s.",
         event="summary",
         ok=True,
         placed=1,

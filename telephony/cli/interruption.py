@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import threading
 from types import FrameType
@@ -11,8 +10,6 @@ from typing import TYPE_CHECKING, Any, Callable, ContextManager, Iterator
 
 if TYPE_CHECKING:
     from telephony.cli.output import Output
-
-_HELD = b"telephony: interrupted: hanging up as soon as it can be (again: leave at once)\n"
 
 #: A signal may wait this long to be noticed.
 NOTICE_SECONDS = 0.5
@@ -71,8 +68,7 @@ class Patience:
         if self._interrupted:
             raise KeyboardInterrupt
         self._interrupted = True
-        if not self._out.broken:
-            os.write(2, _HELD)  # a stream may be in use by what this interrupts
+        self._out.held()
 
     def check(self) -> None:
         """Raise what was held back."""

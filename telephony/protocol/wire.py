@@ -6,12 +6,14 @@ the ``*_of`` readers take either and never raise.
 
 from __future__ import annotations
 
+import bisect
 import contextlib
+import functools
 import importlib
 import json
 import re
 from collections import OrderedDict
-from typing import Any, Callable, Iterable, Mapping, NoReturn
+from typing import Any, Callable, Mapping, NoReturn, Sequence
 
 from telephony.errors import ProtocolError
 
@@ -206,6 +208,11 @@ def digits_of(number: str) -> str:
     return "".join(filter(str.isdigit, number))
 
 
+@functools.lru_cache(1024)
+def _is_secret(key: str) -> bool:
+    return _SECRET_KEY.search(key) is not None
+
+
 def redact(value: Any) -> Any:
     """*value* with every secret in it masked, for logs; deep nesting and long lists are cut off."""
     return _redacted(value, 6, [SHOWN_MOST])
@@ -220,7 +227,7 @@ def _redacted(value: Any, depth: int, left: list[int]) -> Any:
         for key, item in value.items():
             if left[0] <= 0:
                 break
-            secret = _SECRET_KEY.search(str(key))
+            secret = _is_secret(key) if isinstance(key, str) else False
             shown[key] = MASK if secret else _redacted(item, depth - 1, left)
         return shown
     if isinstance(value, list):
@@ -278,12 +285,15 @@ class Secrets:
         self._limit = limit
         self._own = tuple({auth_token, auth_token.partition(" ")[2]} - {""})
         self._recent: OrderedDict[str, None] = OrderedDict()
+        self._added = 0
+        self._sorted: tuple[int, list[str]] = (-1, [])  # all of them, when so many were added
 
     def add(self, *, token: str | None = None, sip: str | None = None) -> None:
         """Remember an RTC token, and a SIP URI with the credentials in it."""
         for secret in filter(None, (token, *sip_secrets(sip or ""))):
             self._recent[secret] = None
             self._recent.move_to_end(secret)
+            self._added += 1
         while len(self._recent) > self._limit:
             self._recent.popitem(last=False)
 
@@ -296,7 +306,12 @@ class Secrets:
         return _masked(redact(value), self._longest_first())
 
     def _longest_first(self) -> list[str]:
-        return sorted({*self._own, *self._recent}, key=len, reverse=True)
+        added = self._added  # read first: another thread may add one meanwhile
+        known, found = self._sorted
+        if known != added:
+            found = sorted({*self._own, *self._recent}, key=len, reverse=True)
+            self._sorted = (added, found)
+        return found
 
     def __repr__(self) -> str:
         return f"<Secrets: {len(self._own) + len(self._recent)}>"
@@ -313,12 +328,14 @@ def sip_secrets(sip: str) -> list[str]:
 
 def shown(number: str) -> str:
     """A phone number or SIP URI as it may be shown: without credentials."""
+    if "@" not in number and "=" not in number and "?" not in number:  # as nearly every text
+        return number
     number = _URL_QUERY.sub(rf"\g<1>?{MASK}", _URL_USER.sub(rf"\g<1>{MASK}@", number))
     number = _SIP_PASSWORD.sub(rf"\g<1>{MASK}@", _USER_AND_PASSWORD.sub(rf"\g<1>{MASK}@", number))
     return _SIP_PARTS.sub(lambda part: part[0].replace(part[1], MASK), number)
 
 
-def _masked(value: Any, secrets: Iterable[str]) -> Any:
+def _masked(value: Any, secrets: Sequence[str]) -> Any:
     if isinstance(value, str):
         return mask(value, secrets)
     if isinstance(value, list):
@@ -328,9 +345,15 @@ def _masked(value: Any, secrets: Iterable[str]) -> Any:
     return value
 
 
-def mask(text: str, secrets: Iterable[str]) -> str:
+def _less(secret: str) -> int:
+    return -len(secret)
+
+
+def mask(text: str, secrets: Sequence[str]) -> str:
     """*text* with each of *secrets* replaced; the longest must come first."""
-    for secret in secrets:
+    # Most are tokens, longer than any text: they need not be looked for.
+    for number in range(bisect.bisect_left(secrets, -len(text), key=_less), len(secrets)):
+        secret = secrets[number]
         if len(secret) < 4 or secret not in text:
             continue
         if len(secret) < 8:

@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING, Any, Callable
 
 import attrs
 
-from telephony.errors import ClientClosedError, ForkedClientError, NotSentError, TelephonyError
+from telephony.errors import (
+    ClientClosedError,
+    ForkedClientError,
+    NotConnectedError,
+    NotSentError,
+    TelephonyError,
+)
 from telephony.protocol import commands
+from telephony.protocol.states import ConnectionState
 from telephony.testing.playback import Playback, Step
 
 if TYPE_CHECKING:
@@ -22,6 +29,9 @@ KINDS: dict[str, type[commands.Command]] = {
         commands.Transfer, commands.Subscribe,
     )
 }  # fmt: skip
+
+#: How often it is looked whether the client is still there.
+LOOK_SECONDS = 0.25
 
 #: Where the method has another name than the command.
 METHODS = {"outbound": "dial", "endcall": "hangup"}
@@ -63,20 +73,30 @@ class Driver:
             for at, step in enumerate(take.steps):
                 if not step.sent or step.action == "register":
                     continue
-                if not self._playback.wait_reached(number, at):
-                    return
+                while not self._playback.wait_reached(number, at, LOOK_SECONDS):
+                    self._check_client()
                 if self._speed:
                     self._playback.wait_over(step.pause / self._speed)
                 thread = self._send(step)
+                if self._playback.over:
+                    return
                 if thread is not None and step.request_id in answered:
                     sent.append(thread)
         for thread in sent:
             thread.join()
 
+    def _check_client(self) -> None:
+        """Raise if nothing will come of it any more."""
+        if self._client.closed:
+            raise ClientClosedError("the client was closed before the end of the replay")
+        if self._client.state is ConnectionState.IDLE:
+            raise NotConnectedError("not connected (idle): the client has given up its connection")
+
     def _send(self, step: Step) -> threading.Thread | None:
         """Send one command on a thread of its own; returns when it is on its way."""
         while True:
-            self._client.wait_connected()
+            while not (self._playback.over or self._client.wait_connected(LOOK_SECONDS)):
+                self._check_client()
             self._follow()
             if step.claimed or self._playback.over:  # some the client sends on its own account
                 return None

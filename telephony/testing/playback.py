@@ -251,11 +251,12 @@ class Playback:
         with self._changed:
             return self._changed.wait_for(lambda: self.over, timeout)
 
-    def wait_reached(self, take: int, at: int) -> bool:
-        """Wait until a step is the next to be played; false if it never will be."""
+    def wait_reached(self, take: int, at: int, timeout: float) -> bool:
+        """Wait until a step is the next to be played; false if *timeout* was not enough."""
         with self._changed:
-            self._changed.wait_for(lambda: self.over or (self._take, self._at) >= (take, at))
-            return not self.over
+            return self._changed.wait_for(
+                lambda: self.over or (self._take, self._at) >= (take, at), timeout
+            )
 
     def wait_claimed(self, step: Step, given_up: threading.Event) -> bool:
         """Wait until the client has sent *step*; false if it will not."""

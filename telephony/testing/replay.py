@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import hmac
 import secrets
 import threading
@@ -14,7 +15,7 @@ from telephony.errors import InvalidArgumentError, TelephonyError, WaitTimeoutEr
 from telephony.protocol.commands import checked_seconds, checked_wait
 from telephony.recording import read
 from telephony.runtime.backoff import Backoff
-from telephony.testing.driver import Driver
+from telephony.testing.driver import LOOK_SECONDS, Driver
 from telephony.testing.playback import Playback, ReplayDifference, app_id_of, registration_of
 
 if TYPE_CHECKING:
@@ -31,8 +32,9 @@ class Replay:
     ::
 
         with Replay("incident.jsonl") as replay:
-            with replay.client() as client:
-                my_app.register(client)
+            client = replay.client()
+            my_app.register(client)      # before it connects, so that it hears everything
+            with client:
                 replay.wait_finished()
 
     A real WebSocket server on a thread of its own. What the CM said then it says again, in that
@@ -162,7 +164,7 @@ class Replay:
         Each command is sent in its place, on a thread of its own, with what was masked left
         masked. Blocks until all was sent and answered as it was then, or the replay is over;
         `wait_finished` tells which. How commands end is not looked at. Raises what ``connect``
-        raises, and ``ClientClosedError`` if the client is closed meanwhile.
+        raises, and ``NotSentError`` if the client is closed or gives its connection up.
         """
         self._server()
         Driver(self._playback, client, self._follow, self._speed).run()
@@ -208,6 +210,12 @@ class Replay:
             return
         following = running.server.follow()
         try:
-            asyncio.run_coroutine_threadsafe(following, running.loop).result()
-        except (RuntimeError, concurrent.futures.CancelledError):  # it was stopped meanwhile
+            followed = asyncio.run_coroutine_threadsafe(following, running.loop)
+        except RuntimeError:  # it was stopped meanwhile
             following.close()
+            return
+        while running is self._running:
+            with contextlib.suppress(concurrent.futures.TimeoutError):
+                with contextlib.suppress(concurrent.futures.CancelledError):
+                    followed.result(LOOK_SECONDS)
+                return

@@ -30,13 +30,16 @@ OURS = (
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """This process's environment without what the programs read, and with *variables*."""
+    """This process's environment without what the programs read, and with *variables*.
+
+    Its terminals can do nothing but print: see `tests.cli.terminal` for those that can more.
+    """
     left = {
         name: value
         for name, value in os.environ.items()
         if name not in OURS and not name.lower().endswith("_proxy")
     }
-    return {**left, **variables}
+    return {**left, "TERM": "dumb", **variables}
 
 
 def account(cm: Sandbox, **variables: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ import pytest
 
 from telephony.cli import demo
 from telephony.cli.demo import CLOSED_LINE, HOTLINE, StepMissingError
-from telephony.cli.output import Output
+from telephony.cli.jsonlines import JsonLines
 from telephony.sandbox import Sandbox
 from tests.cli.programs import TELEPHONY, environment, run
 
@@ -49,7 +49,7 @@ def served() -> Iterator[Sandbox]:
 def told(cm: Sandbox) -> list[dict[str, Any]]:
     """The demo's JSON lines on this sandbox."""
     out = io.StringIO()
-    demo.tell(cm, Output(out, io.StringIO(), json_lines=True))
+    demo.tell(cm, JsonLines(out, io.StringIO()))
     return [json.loads(line) for line in out.getvalue().splitlines()]
 
 

@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from telephony.cli.interruption import _HELD
+from telephony.cli.output import HELD
 from telephony.sandbox import Sandbox
 from tests.cli.programs import SECONDS, TELEPHONY, Program, account, run
 
@@ -67,7 +67,7 @@ def test_an_interruption_hangs_up(cm: Sandbox, number: signal.Signals) -> None:
         code, _ = program.finish()
 
     # The event can be printed before the dial has returned: then the hangup is held until it has.
-    assert program.stderr in ("", _HELD.decode())
+    assert program.stderr in ("", f"telephony: {HELD}\n")
     assert 130 == code
     assert ["endcall"] == [call.ended_by for call in cm.calls]
 

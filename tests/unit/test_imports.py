@@ -66,6 +66,13 @@ def test_the_core_needs_no_optional_package(module):
     assert set() == top_level(module) - CORE_MAY_USE
 
 
+def test_a_recorder_is_for_production():
+    """It needs the core alone, and the core does not need it."""
+    assert set() == {part(name) for name in reached("telephony.recording")} & SATELLITES
+    assert set() == top_level("telephony.recording") - CORE_MAY_USE
+    assert "telephony.recording" not in CORE
+
+
 @pytest.mark.parametrize("module", [m for m in MODULES if part(m) == "protocol"])
 def test_the_protocol_is_pure(module):
     """No socket, no thread, no clock, no logging, and nothing from outside but attrs."""

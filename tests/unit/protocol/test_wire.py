@@ -238,6 +238,17 @@ def test_our_own_secrets_are_masked():
     assert "bad *** / *** / x***x / Basic" == secrets.mask(text)
 
 
+def test_a_secret_is_masked_from_when_it_is_known():
+    """Also after others were masked; and where it is all of the text."""
+    secrets = Secrets("Basic x")
+    for number in range(3):
+        token = f"rtc-token-{number}"
+        assert token == secrets.mask(token)
+        secrets.add(token=token)
+        assert "***" == secrets.mask(token)
+        assert {"a": ["***", "tc-token"]} == secrets.redact({"a": [token, "tc-token"]})
+
+
 @pytest.mark.parametrize(
     "sip",
     [

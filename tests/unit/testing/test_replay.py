@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
 import sys
 import textwrap
 
 import pytest
+import trustme
 
 from telephony import (
     Backoff,
@@ -21,13 +23,16 @@ from telephony import (
     ConnectError,
     ConnectionLostError,
     DialFailedError,
+    Disconnected,
     Event,
     Gap,
     InvalidArgumentError,
+    NotConnectedError,
     RegistrationError,
     TelephonyError,
     WaitTimeoutError,
 )
+from telephony.sandbox import Sandbox
 from telephony.testing import Recorder, RecordingError, Replay, ReplayDifference
 from tests.cli.programs import Program
 from tests.conftest import DIAL
@@ -452,6 +457,30 @@ def test_driving_ends_with_the_replay(played):
         replay.drive(client)
 
 
+def test_driving_a_client_that_gives_up(path):
+    """It does not wait for one that will not come again."""
+    file = incident(path, LOST, *HANDSHAKE, PRESS)
+    with Replay(file) as replay, replay.client(reconnect=False) as client:
+        with pytest.raises(NotConnectedError, match="given up its connection"):
+            replay.drive(client)
+    with Replay(file) as replay:
+        client = replay.client(reconnect=Backoff(600, 600, False))
+        lost = Recorded()
+        client.on(Disconnected, lost)
+        driving = Running(replay.drive, client)
+        lost.next()
+        client.close()
+        with pytest.raises(ClientClosedError):
+            driving.result()
+
+
+def test_without_aiohttp(path, monkeypatch):
+    """It says what to install."""
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
+    with pytest.raises(ImportError, match=re.escape('pip install "agora-telephony[sandbox]"')):
+        Replay(incident(path))
+
+
 def test_it_is_played_once(path):
     """It can be stopped at any time, and not be started again."""
     replay = Replay(incident(path, PRESS)).start()
@@ -491,6 +520,21 @@ def test_arguments(path, options, why):
     """Checked when it is made."""
     with pytest.raises(InvalidArgumentError, match=why):
         Replay(incident(path), **options)
+
+
+def test_a_session_over_tls(path):
+    """What is recorded is what was said inside; the replay needs no certificate."""
+    authority = trustme.CA()
+    server, trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(server)
+    authority.configure_trust(trusting)
+    with Sandbox(time_scale=50, ssl_context=server) as cm, Recorder(path) as recorder:
+        with cm.client(hooks=recorder, ssl_context=trusting) as client:
+            call = ring(client)
+            call.wait_ended(SECONDS)
+    with Replay(path) as replay, replay.client() as client:
+        assert infos([call]) == infos([ring(client)])
+        replay.wait_finished(SECONDS)
 
 
 RECORD = """
