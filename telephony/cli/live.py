@@ -156,6 +156,8 @@ class LiveView(Output):
             self._console.show_cursor(True)
             width, moving = self._console.width, False
             while not self._ending.wait(TICK_SECONDS):
+                if not self._out.isatty():  # any more; rich would just print nothing
+                    raise OSError
                 before, width = width, self._console.width
                 if width < before:
                     self._print_again()
@@ -165,7 +167,7 @@ class LiveView(Output):
             self._draw()
             self._live.stop()
         except OSError:  # the terminal is gone
-            self.broken = True
+            self._give_up()
             interrupt_main()
 
     def _moves(self) -> bool:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
 import signal
+import subprocess
 
 import pytest
 
 from telephony.sandbox import Sandbox
-from tests.cli.programs import TELEPHONY, account, environment
+from tests.cli.programs import SECONDS, TELEPHONY, account, environment
 from tests.cli.terminal import CTRL_C, Terminal
 from tests.scripted import ScriptedCM
 
@@ -127,6 +129,23 @@ def test_a_killed_program_leaves_the_cursor(cm: Sandbox) -> None:
         terminal.finish()
 
         assert not terminal.cursor_hidden
+
+
+def test_a_terminal_that_goes_away(cm: Sandbox) -> None:
+    """Where no signal tells of it, the next picture does: it ends, with nothing to say."""
+    master, slave = pty.openpty()
+    env = account(cm, TERM="xterm-256color")
+    with subprocess.Popen(
+        LISTEN, env=env, stdin=subprocess.DEVNULL, stdout=slave, stderr=subprocess.PIPE
+    ) as program:
+        os.close(slave)
+        shown = b""
+        while b"listening" not in shown:
+            shown += os.read(master, 65536)
+        os.close(master)
+        _, stderr = program.communicate(timeout=SECONDS)
+
+    assert (1, b"") == (program.returncode, stderr)
 
 
 def test_narrower_while_it_runs(cm: Sandbox) -> None:
