@@ -249,7 +249,7 @@ def test_json_at_a_terminal(cm: Sandbox) -> None:
 def test_strangers_cannot_write_to_the_screen(scripted: ScriptedCM) -> None:
     """Neither escape sequences nor markup in numbers and reasons are obeyed."""
     env = environment(CM_HOST=scripted.url, AUTH_TOKEN="Basic eA==", APPID="APP")
-    with Terminal([*TELEPHONY, "listen"], env, columns=120) as terminal:
+    with Terminal([*TELEPHONY, "listen"], env, columns=160) as terminal:
         line = scripted.line()
         line.greet()
         terminal.wait_text("listening")
