@@ -29,7 +29,6 @@ import re
 import threading
 import time
 from datetime import datetime, timezone
-from types import TracebackType
 from typing import Any, Iterator
 
 import attrs
@@ -80,8 +79,8 @@ class Recorder(Hooks):
     a ``0``. (What words say, as the names in SIP headers, stays.) After *max_bytes* no more is
     written, and the last line says so.
 
-    Each client needs a recorder of its own. Every line is in the file once the frame has left or
-    been acted upon, so a crash loses none. Thread-safe, and it never raises into the client: when
+    Each client needs a recorder of its own. A line is in the file before its frame leaves or is
+    acted upon, so a crash loses none. Thread-safe, and it never raises into the client: when
     the file cannot be written any more, that is logged once. A forked child writes nothing into
     its parent's file. The file is written on the client's own threads, so put it on a disk that
     does not stall.
@@ -118,7 +117,8 @@ class Recorder(Hooks):
                 "started": started,
                 "numbers": numbers,
                 "digits": digits,
-            }
+            },
+            always=True,
         )
 
     def close(self) -> None:
@@ -132,12 +132,7 @@ class Recorder(Hooks):
     def __enter__(self) -> Recorder:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __del__(self) -> None:
@@ -175,16 +170,16 @@ class Recorder(Hooks):
                 more["frame"] = self._disguise(more["frame"])
             at = round(time.monotonic() - self._began, 6)
             if not self._write({"at": at, "what": what, **more}):
-                self._write({"at": at, "what": FULL}, last=True)
+                self._write({"at": at, "what": FULL}, always=True)
                 log.warning("the recording %s is full: %d bytes", self.path, self._size)
                 self.close()
 
-    def _write(self, line: dict[str, Any], *, last: bool = False) -> bool:
+    def _write(self, line: dict[str, Any], *, always: bool = False) -> bool:
         """Write a line in one piece; false if there is no room for it. Wants the lock."""
         data = f"{encode(line)}\n".encode()
         if self._file is None:
             return True
-        if not last and self._size + len(data) > self._max_bytes:
+        if not always and self._size + len(data) > self._max_bytes:
             return False
         self._size += len(data)
         try:

@@ -8,9 +8,7 @@ clients as an incoming call, which any of them may accept. It is therefore asked
 Call Manager's list of clients shows nobody else who could be offered that call; this client
 rejects it. Where the list or the lookup cannot be had, it is not known.
 
-(The sandbox does not refuse subscriptions to DIDs outside its list for the same reason: that an
-eligible client is both of the DID's App ID *and* subscribed to it says that one can be without
-the other.)
+The sandbox takes any subscription for the same reason, see `telephony.sandbox.commands`.
 """
 
 from __future__ import annotations

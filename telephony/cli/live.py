@@ -42,7 +42,7 @@ class LiveView(Output):
 
     def __init__(self, out: TextIO, err: TextIO) -> None:
         super().__init__(out, err)
-        self._console = Console(file=out, markup=False, emoji=False, highlight=False)
+        self._console = Console(file=out)  # is given no str from elsewhere: in a Text is no markup
         ascii_only = not self._console.encoding.lower().startswith("utf")
         self._spinner = Spinner("line" if ascii_only else "dots")
         self._table = CallsTable(self._clean, ascii_only=ascii_only)
@@ -156,6 +156,8 @@ class LiveView(Output):
             self._console.show_cursor(True)
             width, moving = self._console.width, False
             while not self._ending.wait(TICK_SECONDS):
+                if not self._out.isatty():  # any more; rich would just print nothing
+                    raise OSError
                 before, width = width, self._console.width
                 if width < before:
                     self._print_again()
@@ -165,7 +167,7 @@ class LiveView(Output):
             self._draw()
             self._live.stop()
         except OSError:  # the terminal is gone
-            self.broken = True
+            self._give_up()
             interrupt_main()
 
     def _moves(self) -> bool:

@@ -133,11 +133,15 @@ class Output(abc.ABC):
                 self._out.flush()
                 return
             except BrokenPipeError:
-                # What the stream still holds is flushed at exit, and must not fail there.
-                with open(os.devnull, "w") as nowhere:
-                    os.dup2(nowhere.fileno(), self._out.fileno())
-                self.broken = True
+                self._give_up()
         interrupt_main()
+
+    def _give_up(self) -> None:
+        """Nobody reads any more."""
+        # What the stream still holds is flushed at exit, and must not fail there.
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), self._out.fileno())
+        self.broken = True
 
 
 def interrupt_main() -> None:

@@ -58,7 +58,8 @@ def _sentence(text: str) -> str:
 def _paragraphs(text: str) -> str:
     """Paragraphs that may be indented and broken anyhow, filled."""
     blocks = textwrap.dedent(text).strip().split("\n\n")
-    return "\n\n".join(textwrap.fill(" ".join(block.split()), WIDTH) for block in blocks)
+    lines = (" ".join(block.split()) for block in blocks)
+    return "\n\n".join(textwrap.fill(line, WIDTH, break_on_hyphens=False) for line in lines)
 
 
 def _listed(rows: Mapping[str, str], *, apart: bool = False) -> str:
@@ -209,8 +210,8 @@ PAGES: Mapping[str, Page] = {
         pip install "agora-telephony[cli]".
         """,
         {
-            "telephony completion bash > ~/.local/share/bash-completion/completions/telephony":
-                "for bash, with the package bash-completion",
+            "telephony completion bash > ~/.telephony.bash":
+                "for bash, with `. ~/.telephony.bash` in ~/.bashrc",
             "telephony completion zsh > ~/.zfunc/_telephony":
                 "for zsh, with that folder in $fpath before compinit",
         },

@@ -267,6 +267,9 @@ class Commands:
     def _subscribe(
         self, frame: Mapping[str, Any], caller: Caller, app: str, reply: Respond
     ) -> None:
+        # Numbers outside the allow-list are taken, here and in a registration: nothing is known of
+        # a refusal, and that a client must be of the DID's App ID and subscribed to it as well
+        # to be offered its calls says that it can be one without the other.
         if caller.connection is None:
             raise Refused("subscribe is for clients on the WebSocket", 400)
         self._registry.subscribe(caller.connection, numbers_of(frame["numbers"], "numbers"))

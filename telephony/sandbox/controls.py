@@ -7,20 +7,18 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from telephony.errors import InvalidArgumentError, TelephonyError
 from telephony.sandbox.faults import Faults, Refusal
+from telephony.sandbox.hosting import Hosted
 
 if TYPE_CHECKING:
     from telephony.sandbox.server import Server
-    from telephony.sandbox.serving import ServerThread
 
 
 class SandboxNotRunningError(TelephonyError, RuntimeError):
     """The sandbox was asked for something it can only do while it runs."""
 
 
-class Controls:
+class Controls(Hosted["Server"]):
     """What runs things on the sandbox's thread, while it has one."""
-
-    _running: ServerThread[Server] | None = None
 
     def run(self, step: Callable[..., Any], *args: Any) -> Any:
         """Run ``step`` on the sandbox's thread, and return what it returns."""

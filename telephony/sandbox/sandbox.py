@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import ssl as ssl_module
-import threading
 from typing import TYPE_CHECKING, Any, Iterable, Mapping
 
 from telephony.errors import InvalidArgumentError
@@ -14,13 +13,13 @@ from telephony.sandbox.controls import FaultControls
 from telephony.sandbox.dialplan import DialPlan, DialScript
 from telephony.sandbox.farend import FarEnd
 from telephony.sandbox.faults import Faults
+from telephony.sandbox.hosting import Hosted
 from telephony.sandbox.journal import Journal
 from telephony.sandbox.settings import DEFAULT_AUTH_TOKEN, settle
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from telephony.client import Client
+    from telephony.sandbox.server import Server
 
 
 class Sandbox(Assertions, FaultControls):
@@ -65,12 +64,8 @@ class Sandbox(Assertions, FaultControls):
         register_timeout: float = 10.0,
         ssl_context: ssl_module.SSLContext | None = None,
     ) -> None:
-        try:
-            import aiohttp  # noqa: F401
-        except ImportError as error:
-            raise ImportError(
-                'the sandbox needs aiohttp: pip install "agora-telephony[sandbox]"'
-            ) from error
+        Hosted.__init__(self, host, port, ssl_context)
+        FaultControls.__init__(self, Faults())
         times = dict(
             time_scale=time_scale,
             lookup_hold=lookup_hold,
@@ -82,8 +77,6 @@ class Sandbox(Assertions, FaultControls):
         for name, seconds in times.items():
             if not 0 < seconds < math.inf:
                 raise InvalidArgumentError(f"{name} must be more than 0, is {seconds!r}")
-        if not isinstance(port, int) or not 0 <= port < 65536:
-            raise InvalidArgumentError(f"port must be from 0 to 65535, is {port!r}")
         self._settings = settle(
             host=host,
             auth_token=auth_token,
@@ -95,10 +88,6 @@ class Sandbox(Assertions, FaultControls):
             lookup_hold=min(lookup_hold, cm_hold),
             respond=respond,
         )
-        super().__init__(Faults())
-        self._host = host
-        self._port = port
-        self._ssl_context = ssl_context
         self._timing = dict(
             time_scale=time_scale,
             ping_interval=ping_interval,
@@ -107,46 +96,20 @@ class Sandbox(Assertions, FaultControls):
         )
         self._journal = Journal()
         self._dialplan = DialPlan(respond)
-        self._lock = threading.Lock()  # guards starting and stopping
 
-    def start(self) -> Sandbox:
-        """Listen, and return self; again while running: nothing. Raises OSError: port taken."""
+    def _make(self) -> Server:
         from telephony.sandbox.server import Server
-        from telephony.sandbox.serving import ServerThread
 
-        def make() -> Server:
-            return Server(
-                self._settings, self._journal, self._dialplan, self._faults, **self._timing
-            )
-
-        with self._lock:
-            if self._running is None:
-                running = ServerThread(self._host, self._port, self._ssl_context, make)
-                running.start()
-                self._port = running.port
-                self._running = running
-        return self
+        return Server(
+            self._settings, self._journal, self._dialplan, self._faults, **self._timing
+        )
 
     def stop(self) -> None:
         """Cut every connection, forget every call, end the thread; again: nothing.
 
         What the clients sent stays in `frames`, scripts and faults stay as they are.
         """
-        with self._lock:
-            running, self._running = self._running, None
-            if running is not None:
-                running.stop()
-
-    def __enter__(self) -> Sandbox:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
+        super().stop()
 
     def __repr__(self) -> str:
         return f"<Sandbox on {self._host}:{self._port}>"
@@ -154,26 +117,9 @@ class Sandbox(Assertions, FaultControls):
     # Where it is and who may come in ----------------------------------------------------
 
     @property
-    def url(self) -> str:
-        """The WebSocket URL for clients."""
-        return f"{self._address('ws')}/v1/ws/events"
-
-    @property
     def http_url(self) -> str:
         """The HTTP URL, without a path."""
         return self._address("http")
-
-    def _address(self, scheme: str) -> str:
-        from telephony.sandbox.serving import url_host
-
-        self._server()
-        secure = "s" if self._ssl_context is not None else ""
-        return f"{scheme}{secure}://{url_host(self._host)}:{self._port}"
-
-    @property
-    def port(self) -> int:
-        """The port it listens on; 0 before the first start when the system is to choose."""
-        return self._port
 
     @property
     def auth_token(self) -> str:

@@ -6,8 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
-import ssl
-from typing import Any, Callable
+from typing import Any, AsyncIterator
 
 from aiohttp import WSMsgType, web
 
@@ -22,7 +21,7 @@ from telephony.sandbox.http import HttpApi
 from telephony.sandbox.inbound import Inbound
 from telephony.sandbox.journal import Journal
 from telephony.sandbox.outbound import Outbound
-from telephony.sandbox.serving import GOODBYE, listening_on, url_host
+from telephony.sandbox.serving import GOODBYE
 from telephony.sandbox.settings import Settings
 from telephony.sandbox.switch import Switch
 
@@ -68,31 +67,26 @@ class Server:
             settings, self.registry, faults, self.switch, audio, self.inbound, outbound
         )
 
-    async def serve(
-        self,
-        host: str,
-        port: int,
-        ssl_context: ssl.SSLContext | None,
-        listening: Callable[[int], None],
-        stop: asyncio.Event,
-    ) -> None:
-        """Listen until ``stop``; ``listening`` hears the port. Raises OSError if it is taken."""
+    def application(self) -> web.Application:
+        """Return what answers the requests."""
         app = web.Application(client_max_size=MAX_MESSAGE)
         app.router.add_get("/v1/ws/events", self._websocket)
         HttpApi(self._settings, self.registry, self.switch, self.inbound, self.commands).add_to(app)
-        async with listening_on(app, host, port, ssl_context) as bound:
-            scheme = "http" if ssl_context is None else "https"
-            self.commands.webhook_url = f"{scheme}://{url_host(host)}:{bound}/v1/api/webhook"
-            pinger = asyncio.ensure_future(self._ping_forever())
-            try:
-                listening(bound)
-                await stop.wait()
-            finally:
-                pinger.cancel()
-                self._stopping = True
-                self.switch.end_all()
-                self._speaking.set()
-                self.registry.abort_all()
+        return app
+
+    @contextlib.asynccontextmanager
+    async def living(self, url: str) -> AsyncIterator[None]:
+        """Ping the clients inside, and in the end cut them off and forget every call."""
+        self.commands.webhook_url = f"{url}/v1/api/webhook"
+        pinger = asyncio.ensure_future(self._ping_forever())
+        try:
+            yield
+        finally:
+            pinger.cancel()
+            self._stopping = True
+            self.switch.end_all()
+            self._speaking.set()
+            self.registry.abort_all()
 
     def silence(self, on: bool) -> None:
         """Stop speaking on the WebSockets, or begin again."""

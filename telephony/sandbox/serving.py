@@ -3,32 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ssl
 import threading
-from typing import AsyncIterator, Callable, Generic, Protocol, TypeVar
+from typing import AsyncContextManager, Callable, Generic, Protocol, TypeVar
 
 from aiohttp import web
 
 # How long a closing WebSocket waits for the other side to say goodbye, in real seconds.
 GOODBYE = 1.0
-
-
-@contextlib.asynccontextmanager
-async def listening_on(
-    app: web.Application, host: str, port: int, ssl_context: ssl.SSLContext | None
-) -> AsyncIterator[int]:
-    """Serve ``app`` inside; gives the port. Raises OSError if it is taken."""
-    # A gateway that hangs up on its lookup must be noticed: hence the cancellation.
-    runner = web.AppRunner(
-        app, access_log=None, handler_cancellation=True, shutdown_timeout=GOODBYE
-    )
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port, ssl_context=ssl_context).start()
-        yield runner.addresses[0][1]
-    finally:
-        await runner.cleanup()
 
 
 def url_host(host: str) -> str:
@@ -41,15 +23,11 @@ def url_host(host: str) -> str:
 class Serving(Protocol):
     """What can be served; made on the loop that it lives on."""
 
-    async def serve(
-        self,
-        host: str,
-        port: int,
-        ssl_context: ssl.SSLContext | None,
-        listening: Callable[[int], None],
-        stop: asyncio.Event,
-    ) -> None:
-        """Listen until ``stop``; ``listening`` hears the port. Raises OSError if it is taken."""
+    def application(self) -> web.Application:
+        """Return what answers the requests."""
+
+    def living(self, url: str) -> AsyncContextManager[None]:
+        """Live while it is served, under the HTTP URL ``url``; end all that is its own."""
 
 
 S = TypeVar("S", bound=Serving)
@@ -109,10 +87,21 @@ class ServerThread(Generic[S]):
         self.loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         self.server = self._make()
-        await self.server.serve(
-            self._host, self.port, self._ssl_context, self._listening, self._stop
+        # A gateway that hangs up on its lookup must be noticed: hence the cancellation.
+        runner = web.AppRunner(
+            self.server.application(),
+            access_log=None,
+            handler_cancellation=True,
+            shutdown_timeout=GOODBYE,
         )
-
-    def _listening(self, port: int) -> None:
-        self.port = port
-        self._ready.set()
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, self._host, self.port, ssl_context=self._ssl_context)
+            await site.start()
+            self.port = runner.addresses[0][1]
+            scheme = "http" if self._ssl_context is None else "https"
+            async with self.server.living(f"{scheme}://{url_host(self._host)}:{self.port}"):
+                self._ready.set()
+                await self._stop.wait()
+        finally:
+            await runner.cleanup()

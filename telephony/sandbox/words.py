@@ -6,7 +6,7 @@ Fields have Python's spelling here (``from_``, ``call_id``, ``app_id``), or the 
 from __future__ import annotations
 
 import re
-from typing import Any, Iterable, Mapping, Sequence
+from typing import Any, Mapping, Sequence
 
 import attrs
 
@@ -137,14 +137,15 @@ class Wanted:
     def _why(self, frame: Mapping[str, Any]) -> str:
         if frame.get("action") != self.action:
             return ""
-        names = [_PYTHON.get(name, name) for name in differing(frame, self.fields)]
-        return f"  <- {_listed(names)} differ{'s' if len(names) == 1 else ''}" if names else ""
+        names = differing(frame, self.fields)
+        return f"  <- {differ(names)}" if names else ""
 
 
 def _registers(frame: Mapping[str, Any]) -> bool:
     return frame.get("action") == "register"
 
 
-def _listed(names: Iterable[str]) -> str:
-    *first, last = names
-    return f"{', '.join(first)} and {last}" if first else last
+def differ(names: Sequence[str]) -> str:
+    """``to differs``, ``to, from_ and channel differ``; there is one at least."""
+    *first, last = [_PYTHON.get(name, name) for name in names]
+    return f"{', '.join(first)} and {last} differ" if first else f"{last} differs"

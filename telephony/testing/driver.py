@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, Iterator
 
 import attrs
 
@@ -38,15 +38,16 @@ METHODS = {"outbound": "dial", "endcall": "hangup"}
 DIRECTIONS = {"endcall": "outbound", "hangup": "inbound"}
 
 
-def sending(client: Client, frame: dict[str, Any]) -> Callable[[], Any]:
+def sending(client: Client, frame: dict[str, Any]) -> Callable[[], object]:
     """What sends *frame* through a method of *client*, with what was masked in it as it is."""
     action = str(frame["action"])
-    fields = {name: value for name, value in frame.items() if name not in ("action", "request_id")}
+    given = {name: value for name, value in frame.items() if name not in ("action", "request_id")}
     kind = KINDS.get(action)
-    names = {f.metadata.get("wire", f.name): f.name for f in attrs.fields(kind)} if kind else {}
-    if kind is None or set(fields) - set(names):
-        return lambda: client.command(action, **fields)
-    arguments = {names[name]: value for name, value in fields.items()}
+    fields = {f.metadata.get("wire", f.name): f for f in attrs.fields(kind)} if kind else {}
+    needed = {name for name, field in fields.items() if field.default is attrs.NOTHING}
+    if not needed <= set(given) <= set(fields):  # sent by the method for any command
+        return lambda: client.command(action, **given)
+    arguments = {fields[name].name: value for name, value in given.items()}
     if action in DIRECTIONS:
         arguments["direction"] = DIRECTIONS[action]
     method = getattr(client, METHODS.get(action, action))
@@ -67,23 +68,27 @@ class Driver:
     def run(self) -> None:
         """Returns once all was sent, and what was answered in the recording is answered."""
         self._client.connect()
-        sent: list[threading.Thread] = []
+        answers: list[threading.Thread] = []
+        for number, at, step in self._commands():
+            while not self._playback.wait_reached(number, at, LOOK_SECONDS):
+                self._check_client()
+            if self._speed:
+                self._playback.wait_over(step.pause / self._speed)
+            if self._playback.over:
+                break
+            thread = self._send(step)
+            if thread is not None and step.request_id in self._playback.takes[number].answered:
+                answers.append(thread)
+        for thread in answers:
+            while thread.is_alive() and not self._playback.broken:
+                thread.join(LOOK_SECONDS)
+
+    def _commands(self) -> Iterator[tuple[int, int, Step]]:
+        """The number of the connection, the place in it, and the command."""
         for number, take in enumerate(self._playback.takes):
-            answered = take.answered
             for at, step in enumerate(take.steps):
-                if not step.sent or step.action == "register":
-                    continue
-                while not self._playback.wait_reached(number, at, LOOK_SECONDS):
-                    self._check_client()
-                if self._speed:
-                    self._playback.wait_over(step.pause / self._speed)
-                thread = self._send(step)
-                if self._playback.over:
-                    return
-                if thread is not None and step.request_id in answered:
-                    sent.append(thread)
-        for thread in sent:
-            thread.join()
+                if step.sent and step.action != "register":
+                    yield number, at, step
 
     def _check_client(self) -> None:
         """Raise if nothing will come of it any more."""
@@ -100,25 +105,30 @@ class Driver:
             self._follow()
             if step.claimed or self._playback.over:  # some the client sends on its own account
                 return None
-            failed: list[TelephonyError] = []
+            failed: list[Exception] = []
             ended = threading.Event()
-            send = sending(self._client, step.entry.frame)
-
-            def run() -> None:
-                try:
-                    send()
-                except TelephonyError as error:
-                    failed.append(error)
-                finally:
-                    ended.set()
-                    self._playback.wake()
-
-            thread = threading.Thread(target=run, name="telephony-replay-command", daemon=True)
+            thread = threading.Thread(
+                target=self._run,
+                args=(sending(self._client, step.entry.frame), failed, ended),
+                name="telephony-replay-command",
+                daemon=True,
+            )
             thread.start()
             if self._playback.wait_claimed(step, ended) or self._playback.over:
                 return thread
             thread.join()
-            error = failed[0] if failed else None
+            error = failed[0] if failed else TelephonyError(f"{step} was not sent")
             gone = isinstance(error, (ClientClosedError, ForkedClientError))
-            if error is not None and (gone or not isinstance(error, NotSentError)):
+            if gone or not isinstance(error, NotSentError):
                 raise error
+
+    def _run(
+        self, send: Callable[[], object], failed: list[Exception], ended: threading.Event
+    ) -> None:
+        try:
+            send()
+        except Exception as error:  # whoever waits for the command to be sent looks what it is
+            failed.append(error)
+        finally:
+            ended.set()
+            self._playback.wake()

@@ -21,7 +21,7 @@ from telephony.recording import (
     RecordingError,
     holds_number,
 )
-from telephony.sandbox.words import WIRE, command, differing
+from telephony.sandbox.words import WIRE, command, differ, differing
 
 #: What is another one each time, or not recorded.
 _OWN = frozenset({"action", "request_id", "client_id", "auth_token", "token", "sip"})
@@ -134,6 +134,11 @@ class Playback:
         """Whether no more will be played."""
         return self.finished or self.stopped or self.difference is not None
 
+    @property
+    def broken(self) -> bool:
+        """Whether it was over before its end."""
+        return self.over and not self.finished
+
     def frames(self) -> list[Frame]:
         """What the client sent so far."""
         with self._changed:
@@ -241,7 +246,7 @@ class Playback:
             return f"line {where}: the recording has no more commands here; {sent}"
         same = [step for step in open_steps if step.action == frame.get("action")]
         step = min(same, key=lambda s: len(self._differing(frame, s))) if same else open_steps[0]
-        why = f" ({', '.join(sorted(self._differing(frame, step)))} differ)" if same else ""
+        why = f" ({differ(self._differing(frame, step))})" if same else ""
         return f"line {step.entry.line}: the recording has {step}; {sent}{why}"
 
     # --- waiting -------------------------------------------------------------------------

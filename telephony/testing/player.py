@@ -7,13 +7,12 @@ import contextlib
 import itertools
 import json
 import logging
-import ssl
-from typing import Any, Callable
+from typing import Any, AsyncIterator, Callable
 
 from aiohttp import WSMsgType, web
 
 from telephony.protocol.wire import Frame
-from telephony.sandbox.serving import GOODBYE, listening_on
+from telephony.sandbox.serving import GOODBYE
 from telephony.testing.playback import Playback, Step, Take
 
 logger = logging.getLogger(__name__)
@@ -78,22 +77,18 @@ class Player:
         self._is_token = is_token
         self._line: Line | None = None
 
-    async def serve(
-        self,
-        host: str,
-        port: int,
-        ssl_context: ssl.SSLContext | None,
-        listening: Callable[[int], None],
-        stop: asyncio.Event,
-    ) -> None:
-        """Listen until ``stop``; ``listening`` hears the port. Raises OSError if it is taken."""
+    def application(self) -> web.Application:
+        """Return what answers the requests."""
         app = web.Application()
         app.router.add_get("/v1/ws/events", self._websocket)
-        async with listening_on(app, host, port, ssl_context) as bound:
-            listening(bound)
-            await stop.wait()
-            if self._line is not None:
-                self._line.cut()
+        return app
+
+    @contextlib.asynccontextmanager
+    async def living(self, url: str) -> AsyncIterator[None]:
+        """In the end cut the client off."""
+        yield
+        if self._line is not None:
+            self._line.cut()
 
     async def follow(self) -> None:
         """Return once the client has taken in all that was sent, or is gone."""

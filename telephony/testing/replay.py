@@ -7,14 +7,13 @@ import concurrent.futures
 import contextlib
 import hmac
 import secrets
-import threading
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Iterable
 
 from telephony.errors import InvalidArgumentError, TelephonyError, WaitTimeoutError
 from telephony.protocol.commands import checked_seconds, checked_wait
 from telephony.recording import read
 from telephony.runtime.backoff import Backoff
+from telephony.sandbox.hosting import Hosted
 from telephony.testing.driver import LOOK_SECONDS, Driver
 from telephony.testing.playback import Playback, ReplayDifference, app_id_of, registration_of
 
@@ -22,11 +21,10 @@ if TYPE_CHECKING:
     import os
 
     from telephony.client import Client
-    from telephony.sandbox.serving import ServerThread
     from telephony.testing.player import Player
 
 
-class Replay:
+class Replay(Hosted["Player"]):
     """Plays the Call Manager's side of the recording in the file *path* to one client.
 
     ::
@@ -61,72 +59,32 @@ class Replay:
         port: int = 0,
         ignore: Iterable[str] = (),
     ) -> None:
-        try:
-            import aiohttp  # noqa: F401
-        except ImportError as error:
-            raise ImportError(
-                'a replay needs aiohttp: pip install "agora-telephony[sandbox]"'
-            ) from error
-        if not isinstance(port, int) or not 0 <= port < 65536:
-            raise InvalidArgumentError(f"port must be from 0 to 65535, is {port!r}")
+        super().__init__(host, port)
         if isinstance(ignore, str):
             raise InvalidArgumentError("ignore must be a list of names")
         self._speed = checked_seconds("speed", speed, zero=True)
-        self._host = host
-        self._port = port
         self._recording = read(path)
         self._playback = Playback(self._recording, ignore)
         self._auth_token = f"Basic {secrets.token_hex(16)}"
-        self._lock = threading.Lock()  # guards starting and stopping
-        self._running: ServerThread[Player] | None = None
+
+    def _make(self) -> Player:
+        from telephony.testing.player import Player
+
+        return Player(self._playback, self._speed, self._is_token)
 
     def start(self) -> Replay:
         """Listen, and return self; again while running: nothing. Raises OSError: port taken."""
-        from telephony.sandbox.serving import ServerThread
-        from telephony.testing.player import Player
-
-        def make() -> Player:
-            return Player(self._playback, self._speed, self._is_token)
-
-        with self._lock:
-            if self._playback.stopped:
-                raise TelephonyError("a replay is played once: make a new one")
-            if self._running is None:
-                running: ServerThread[Player] = ServerThread(self._host, self._port, None, make)
-                running.start()
-                self._port = running.port
-                self._running = running
-        return self
+        if self._playback.stopped:
+            raise TelephonyError("a replay is played once: make a new one")
+        return super().start()
 
     def stop(self) -> None:
         """Cut the connection and end the thread; again: nothing. It cannot be started again."""
-        with self._lock:
-            self._playback.end(stopped=True)
-            running, self._running = self._running, None
-            if running is not None:
-                running.stop()
-
-    def __enter__(self) -> Replay:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
+        self._playback.end(stopped=True)
+        super().stop()
 
     def __repr__(self) -> str:
         return f"<Replay of {self._recording.path}>"
-
-    @property
-    def url(self) -> str:
-        """The WebSocket URL for the client."""
-        from telephony.sandbox.serving import url_host
-
-        self._server()
-        return f"ws://{url_host(self._host)}:{self._port}/v1/ws/events"
 
     @property
     def auth_token(self) -> str:
@@ -197,11 +155,11 @@ class Replay:
             token.encode(), self._auth_token.encode()
         )
 
-    def _server(self) -> ServerThread[Player]:
+    def _server(self) -> Player:
         running = self._running
         if running is None:
             raise TelephonyError("the replay does not run: use `with`, or start()")
-        return running
+        return running.server
 
     def _follow(self) -> None:
         """Return once the client has taken in all it was sent, or is gone."""

@@ -91,6 +91,10 @@ class Program:
         for thread in self._threads:
             thread.start()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def _read_stdout(self) -> None:
         descriptor = self._master
         if descriptor is None:

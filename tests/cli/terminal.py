@@ -124,6 +124,12 @@ class Terminal:
             return "\n".join([*above, *self._rows()])
 
     @property
+    def echoes(self) -> bool:
+        """Whether what is typed is shown."""
+        flags: int = termios.tcgetattr(self._master)[3]
+        return bool(flags & termios.ECHO)
+
+    @property
     def cursor_hidden(self) -> bool:
         with self._changed:
             return bool(self._screen.cursor.hidden)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
 import signal
+import subprocess
 
 import pytest
 
 from telephony.sandbox import Sandbox
-from tests.cli.programs import TELEPHONY, account, environment
+from tests.cli.programs import SECONDS, TELEPHONY, account, environment
 from tests.cli.terminal import CTRL_C, Terminal
 from tests.scripted import ScriptedCM
 
@@ -129,6 +131,26 @@ def test_a_killed_program_leaves_the_cursor(cm: Sandbox) -> None:
         assert not terminal.cursor_hidden
 
 
+def test_a_terminal_that_goes_away(cm: Sandbox) -> None:
+    """Where no signal tells of it, the next picture does: it ends, with nothing to say."""
+    master, slave = pty.openpty()
+    env = account(cm, TERM="xterm-256color")
+    with subprocess.Popen(
+        LISTEN, env=env, stdin=subprocess.DEVNULL, stdout=slave, stderr=subprocess.PIPE
+    ) as program:
+        os.close(slave)
+        shown = b""
+        while b"listening" not in shown:
+            shown += os.read(master, 65536)
+        os.close(master)
+        try:
+            _, stderr = program.communicate(timeout=SECONDS)
+        finally:
+            program.kill()
+
+    assert (1, b"") == (program.returncode, stderr)
+
+
 def test_narrower_while_it_runs(cm: Sandbox) -> None:
     """Nothing of the old picture is left, and the lines are there again."""
     with Terminal(LISTEN, account(cm), columns=120) as terminal:
@@ -147,6 +169,8 @@ def test_narrower_while_it_runs(cm: Sandbox) -> None:
             )
 
         terminal.wait_for(one_picture)
+        # Real terminals break the old picture's lines in two, pyte cuts them: so all is cleared.
+        assert b"\x1b[2J" in terminal.raw
         terminal.resize(100, 30)
         terminal.wait_for(lambda rows: any("last event" in row for row in rows))
         terminal.type(CTRL_C)
@@ -230,7 +254,7 @@ def test_json_at_a_terminal(cm: Sandbox) -> None:
 def test_strangers_cannot_write_to_the_screen(scripted: ScriptedCM) -> None:
     """Neither escape sequences nor markup in numbers and reasons are obeyed."""
     env = environment(CM_HOST=scripted.url, AUTH_TOKEN="Basic eA==", APPID="APP")
-    with Terminal([*TELEPHONY, "listen"], env, columns=120) as terminal:
+    with Terminal([*TELEPHONY, "listen"], env, columns=160) as terminal:
         line = scripted.line()
         line.greet()
         terminal.wait_text("listening")

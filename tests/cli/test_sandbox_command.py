@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import shlex
 import signal
 import socket
 import subprocess
+import time
+import urllib.error
+import urllib.request
 
 import pytest
 
-from telephony import Client
-from tests.cli.programs import TELEPHONY, Program, environment, run
+from telephony import CallIncoming, Client, RegistrationError
+from tests.cli.programs import SECONDS, TELEPHONY, Program, environment, run
 
 SANDBOX = [*TELEPHONY, "sandbox"]
 COUNT = 8
+SHOP, DESK = "+18005550111", "+18005550122"
 
 
 def exports(program: Program) -> dict[str, str]:
@@ -94,6 +99,77 @@ def test_port_app_ids_and_dids() -> None:
 
     assert f"ws://127.0.0.1:{port}/v1/ws/events" == url
     assert ("a", "+18005550111") == (found["APPID"], found["DID"])
+
+
+def exported(lines: list[str]) -> dict[str, str]:
+    """The variables in lines for a shell."""
+    return dict(shlex.split(line)[1].split("=", 1) for line in lines)
+
+
+def test_several_app_ids_with_dids_and_tokens_of_their_own() -> None:
+    """What is printed for each lets a client in, and its calls are offered to nobody else."""
+    options = ["--did", f"shop={SHOP}", "--did", f"desk={DESK}", "--own-tokens", "--hold", "0.1"]
+    with Program([*SANDBOX, *options], environment()) as program:
+        found = exported([program.line() for _ in range(COUNT + 3)])
+        clients, offered = [], queue.SimpleQueue()
+        for end in ("", "_2"):
+            client = Client(
+                found["CM_HOST"],
+                found[f"AUTH_TOKEN{end}"],
+                None,
+                found[f"APPID{end}"],
+                proxy=False,
+            )
+            client.on(CallIncoming, lambda event: offered.put(event.call.app_id))
+            client.connect()
+            clients.append(client)
+        for did in (SHOP, DESK):
+            lookup(found["CM_HTTP"], did)
+            assert {SHOP: "shop", DESK: "desk"}[did] == offered.get(timeout=SECONDS)
+        with pytest.raises(RegistrationError):
+            Client(
+                found["CM_HOST"], found["AUTH_TOKEN_2"], None, "shop", proxy=False
+            ).connect()
+        for client in clients:
+            client.close()
+        program.interrupt()
+        program.finish()
+
+    assert ("shop", "desk", SHOP, DESK) == tuple(
+        found[name] for name in ("APPID", "APPID_2", "DID", "DID_2")
+    )
+    assert offered.empty()
+
+
+def lookup(url: str, did: str) -> int:
+    """Ask for a DID as a gateway does, with a hold that ends soon; the answer's status."""
+    body = json.dumps({"action": "lookup", "did": did, "pin": "", "callerid": "1"}).encode()
+    request = urllib.request.Request(f"{url}/v1/api/service", body)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=SECONDS) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
+
+
+def test_how_long_a_caller_waits() -> None:
+    """``--hold`` is of the call clock; a shorter one is over sooner."""
+    waited = []
+    for hold in ("50", "1"):
+        options = ["--hold", hold, "--time-scale", "25"]
+        with Program([*SANDBOX, *options], environment()) as program:
+            found = exports(program)
+            with Client(
+                found["CM_HOST"], found["AUTH_TOKEN"], None, found["APPID"], proxy=False
+            ):
+                began = time.monotonic()
+                assert 404 == lookup(found["CM_HTTP"], SHOP)
+                waited.append(time.monotonic() - began)
+            program.interrupt()
+            program.finish()
+    assert waited[1] < waited[0]
 
 
 def test_open_to_the_network_it_has_a_token_of_its_own() -> None:

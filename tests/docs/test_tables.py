@@ -182,6 +182,13 @@ def test_states_of_the_handler_object_are_named() -> None:
     assert {"on_call_incoming"} <= used <= public(EventHandler)
 
 
+def test_commands() -> None:
+    """The commands there are."""
+    from telephony.cli.commands import COMMANDS
+
+    assert list(COMMANDS) == TABLES["commands"].names()
+
+
 def test_environment() -> None:
     """The variables that ``from_env`` names are in the table, and so are the command line's."""
     from telephony.cli.environment import VARIABLES

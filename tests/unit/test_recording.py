@@ -116,6 +116,23 @@ def test_a_file_that_is_full(path, caplog):
     assert 1 == len([r for r in caplog.records if "is full" in r.getMessage()])
 
 
+def test_a_file_that_is_full_at_once(path):
+    """It can be read all the same."""
+    with Recorder(path, max_bytes=1) as recorder:
+        recorder.frame_received(EVENT)
+    assert ["full"] == [entry.what for entry in read(path).entries]
+
+
+def test_a_recorder_that_is_forgotten(path):
+    """Its file is closed with it."""
+    recorder = Recorder(path)
+    assert f"<Recorder to {path}>" == repr(recorder)
+    descriptor = recorder._file
+    del recorder
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
+
+
 def test_a_disk_that_is_full(path, caplog, cm):
     """The client works on; it is logged, once."""
     with Recorder(path) as recorder, cm.client(hooks=recorder) as client:

@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from typing import Any
 
 import pytest
@@ -270,10 +271,14 @@ def command_line(block: Block, play: Play, output: Output) -> None:
     """Every line of the block runs; the sandbox in it is the Call Manager of those below it."""
     shell.exists(block.text)
     commands = shell.commands(block.text)
-    assert ["demo", "sandbox", "check", "dial", "listen"] == [words[1] for words in commands]
+    names = ["demo", "sandbox", "check", "dial", "replay", "listen"]
+    assert names == [words[1] for words in commands]
     demo, sandbox, *others = [[sys.executable, "-m", *words] for words in commands]
     assert 0 == subprocess.run(demo, capture_output=True, timeout=60).returncode
-    with subprocess.Popen(sandbox, stdout=subprocess.PIPE, text=True) as running:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        subprocess.Popen(sandbox, stdout=subprocess.PIPE, text=True) as running,
+    ):
         try:
             exported = {}
             assert running.stdout is not None
@@ -282,7 +287,7 @@ def command_line(block: Block, play: Play, output: Output) -> None:
             for command in others:
                 ran = subprocess.run(
                     command, env=play.environ(**exported), capture_output=True, text=True,
-                    timeout=60,
+                    timeout=60, cwd=folder,
                 )  # fmt: skip
                 assert 0 == ran.returncode, ran.stdout + ran.stderr
                 lines = [json.loads(line) for line in ran.stdout.splitlines()]

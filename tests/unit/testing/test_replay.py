@@ -248,7 +248,7 @@ def test_another_field(played):
     )
     with pytest.raises(CommandRefusedError):
         taken(client).send_dtmf("13")
-    with pytest.raises(ReplayDifference, match=r"line 6: .*'12'; .*'13' \(digits differ\)"):
+    with pytest.raises(ReplayDifference, match=r"line 6: .*'12'; .*'13' \(digits differs\)"):
         replay.wait_finished(SECONDS)
 
 
@@ -328,11 +328,15 @@ def test_a_client_that_does_not_come(path):
 
 def test_a_client_that_does_not_come_again(path):
     """After a loss."""
-    file = incident(path, LOST, *HANDSHAKE)
+    file = incident(path, PRESS, LOST, *HANDSHAKE)
     with Replay(file) as replay, replay.client(reconnect=False) as client:
-        with pytest.raises(WaitTimeoutError, match="line 7: the client has not connected again"):
-            while True:
-                replay.wait_finished(0.05 if not client.connected else SECONDS)
+        with pytest.raises(ConnectionLostError):
+            client.send_dtmf(CALL, "1", app_id="APP")
+        said = ""
+        while "line 8: the client has not connected again" not in said:
+            with pytest.raises(WaitTimeoutError) as raised:
+                replay.wait_finished(0.01)
+            said = str(raised.value)
 
 
 def test_another_registration(path):
@@ -434,6 +438,7 @@ def test_any_command_can_be_driven(played):
     replay, client = played(
         command("note", "note_1", text="x"), answer("note_1"),
         command("reject", "reject_2", reason="", new="y"), answer("reject_2"),
+        command("bridge", "bridge_5", channel="x"), answer("bridge_5"),
         command("transfer", "transfer_3", destination="+1800", leg="A"), answer("transfer_3"),
         {"action": "subscribe", "numbers": ["+1800"], "request_id": "subscribe_4"},
         answer("subscribe_4"),
@@ -441,7 +446,14 @@ def test_any_command_can_be_driven(played):
     replay.drive(client)
     replay.wait_finished(SECONDS)
     sent = [frame["action"] for frame in replay.frames]
-    assert ["register", "note", "reject", "transfer", "subscribe"] == sent
+    assert ["register", "note", "reject", "bridge", "transfer", "subscribe"] == sent
+
+
+def test_a_command_that_cannot_be_driven(played):
+    """The client's own refusal is raised."""
+    replay, client = played(command("send_dtmf", "send_dtmf_1", digits="x"))
+    with pytest.raises(InvalidArgumentError, match="digits"):
+        replay.drive(client)
 
 
 def test_driving_ends_with_the_replay(played):
@@ -459,7 +471,7 @@ def test_driving_ends_with_the_replay(played):
 
 def test_driving_a_client_that_gives_up(path):
     """It does not wait for one that will not come again."""
-    file = incident(path, LOST, *HANDSHAKE, PRESS)
+    file = incident(path, PRESS, LOST, *HANDSHAKE, END)
     with Replay(file) as replay, replay.client(reconnect=False) as client:
         with pytest.raises(NotConnectedError, match="given up its connection"):
             replay.drive(client)
@@ -533,8 +545,9 @@ def test_a_session_over_tls(path):
             call = ring(client)
             call.wait_ended(SECONDS)
     with Replay(path) as replay, replay.client() as client:
-        assert infos([call]) == infos([ring(client)])
+        again = ring(client)
         replay.wait_finished(SECONDS)
+        assert infos([call]) == infos([again])
 
 
 RECORD = """
