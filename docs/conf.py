@@ -34,19 +34,17 @@ autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_preserve_defaults = True
 autodoc_typehints = "signature"
 
-# Only what has no page here and never will: type variables, and what others document.
+# Only what has no page here and never will: what others document, …
 nitpick_ignore = [
-    ("py:class", "telephony.client.E"),
-    ("py:class", "telephony.client.R"),
-    ("py:class", "telephony.call.E"),
-    ("py:class", "telephony.call.R"),
     ("py:class", "datetime.datetime"),
     ("py:class", "ssl.SSLContext"),
     ("py:class", "os.PathLike"),
     ("py:class", "prometheus_client.registry.CollectorRegistry"),
 ]
 nitpick_ignore_regex = [
-    # What only type checkers read, of the options and filters that have their own tables.
+    # … type variables, …
+    ("py:class", r"telephony\.[\w.]+\.[A-Z]"),
+    # … and what only type checkers read, of the options and filters that have their own tables.
     ("py:class", r"(.*\.)?(ClientOptions|Match|Unpack)"),
 ]
 

@@ -42,7 +42,7 @@ class LiveView(Output):
 
     def __init__(self, out: TextIO, err: TextIO) -> None:
         super().__init__(out, err)
-        self._console = Console(file=out, markup=False, emoji=False, highlight=False)
+        self._console = Console(file=out)  # is given no str from elsewhere: in a Text is no markup
         ascii_only = not self._console.encoding.lower().startswith("utf")
         self._spinner = Spinner("line" if ascii_only else "dots")
         self._table = CallsTable(self._clean, ascii_only=ascii_only)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Callable, Sequence
+from typing import Any, Callable
 
 import pytest
 
@@ -153,10 +154,9 @@ class Play:
 
 def passes_as_a_test_suite(folder: Path, passed: int, *arguments: str) -> None:
     """So many tests in *folder* pass, in a pytest of their own with the installed plugin."""
-    command: Sequence[str] = [
+    command = [
         sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", *arguments,
     ]  # fmt: skip
-    with Program(command, os.environ, cwd=folder) as program:
-        code, lines = program.finish()
-    assert 0 == code, "\n".join(lines) + program.stderr
-    assert f"{passed} passed" in lines[-1], lines[-1]
+    ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=90)
+    assert 0 == ran.returncode, ran.stdout + ran.stderr
+    assert f"{passed} passed" in ran.stdout.splitlines()[-1]

@@ -55,9 +55,9 @@ def with_the_sandbox(block: Block, play: Play, output: Output) -> None:
     cm = play.start()
     code, _, stderr = play.shell(block.text, TO_NUMBER="+18005551234", FROM_NUMBER="+15551234567")
     assert 0 == code, stderr
-    assert ["register", "register", "outbound", "send_dtmf", "endcall"] == [
-        frame["action"] for frame in cm.frames
-    ]
+    actions = [frame["action"] for frame in cm.frames]
+    assert 2 == actions.count("register")
+    assert ["outbound", "send_dtmf", "endcall"] == actions[-3:]
 
 
 def from_env(block: Block, play: Play, output: Output) -> None:
