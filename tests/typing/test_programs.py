@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -82,22 +81,6 @@ def test_mypy(environment, tmp_path):
         if kind == " error":
             found[f"{name}:{number}"].add(words.rpartition("[")[2].rstrip("]"))
     assert marked()[0] == found, said
-
-
-def test_pyright(environment):
-    """The same, and the package itself is clean, as `pyrightconfig.json` has it."""
-    said = run(
-        "pyright", "--project", str(HERE), "--pythonpath", sys.executable, "--outputjson",
-        environment=environment,
-    )  # fmt: skip
-    report = json.loads(said)
-    assert report["summary"]["filesAnalyzed"] > 60
-    found, lines = defaultdict(set), []
-    for one in report["generalDiagnostics"]:
-        place = f"{Path(one['file']).name}:{one['range']['start']['line'] + 1}"
-        found[place].add(one.get("rule", ""))
-        lines.append(f"{place}: {one['message']} ({one.get('rule')})")
-    assert marked()[1] == found, "\n".join(lines)
 
 
 def test_mistakes_are_marked():
