@@ -11,7 +11,7 @@ import contextlib
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Iterator, TextIO
+from typing import TYPE_CHECKING, Any, Generator, TextIO
 
 import attrs
 from rich.console import Console, Group
@@ -135,7 +135,7 @@ class LiveView(Output):
             self._client = client
 
     @contextlib.contextmanager
-    def waiting(self, what: str) -> Iterator[None]:
+    def waiting(self, what: str) -> Generator[None, None, None]:
         """Show a spinner with *what* below the table; the innermost counts."""
         self._waits.append(what)
         try:

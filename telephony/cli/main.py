@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with contextlib.suppress(KeyboardInterrupt), on_interruption(signal.default_int_handler):
             code = _run(args, out)
     finally:
-        with on_interruption(lambda *_: None):  # a terminal is left tidy whoever insists
+        with on_interruption(lambda number, frame: None):  # a terminal is left tidy whoever insists
             out.close()
     return FAILED if out.broken else code
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from typing import Any, AsyncIterator
+from typing import Any, AsyncGenerator
 
 from aiohttp import WSMsgType, web
 
@@ -75,7 +75,7 @@ class Server:
         return app
 
     @contextlib.asynccontextmanager
-    async def living(self, url: str) -> AsyncIterator[None]:
+    async def living(self, url: str) -> AsyncGenerator[None, None]:
         """Ping the clients inside, and in the end cut them off and forget every call."""
         self.commands.webhook_url = f"{url}/v1/api/webhook"
         pinger = asyncio.ensure_future(self._ping_forever())

@@ -25,9 +25,11 @@ class Serving(Protocol):
 
     def application(self) -> web.Application:
         """Return what answers the requests."""
+        ...
 
     def living(self, url: str) -> AsyncContextManager[None]:
         """Live while it is served, under the HTTP URL ``url``; end all that is its own."""
+        ...
 
 
 S = TypeVar("S", bound=Serving)

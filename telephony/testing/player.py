@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import json
 import logging
-from typing import Any, AsyncIterator, Callable
+from typing import Any, AsyncGenerator, Callable
 
 from aiohttp import WSMsgType, web
 
@@ -84,7 +84,7 @@ class Player:
         return app
 
     @contextlib.asynccontextmanager
-    async def living(self, url: str) -> AsyncIterator[None]:
+    async def living(self, url: str) -> AsyncGenerator[None, None]:
         """In the end cut the client off."""
         yield
         if self._line is not None:

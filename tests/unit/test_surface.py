@@ -23,7 +23,7 @@ import telephony.hooks
 import telephony.sandbox
 import telephony.testing
 import telephony.testing.plugin
-from telephony.cli import commands
+from telephony.cli.arguments import parser
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,7 +32,7 @@ MODULES = {
     "telephony": telephony.__all__,
     "telephony.hooks": ["Hooks"],
     "telephony.sandbox": telephony.sandbox.__all__,
-    "telephony.testing": getattr(telephony.testing, "__all__", []),
+    "telephony.testing": telephony.testing.__all__,
 }
 
 
@@ -92,7 +92,7 @@ FIXTURES = [
     if name.startswith("telephony_")
 ]
 COMMANDS = list(next(
-    action.choices for action in commands._parser()._actions
+    action.choices for action in parser()._actions
     if isinstance(action.choices, dict)
 ))  # fmt: skip
 
