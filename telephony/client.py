@@ -323,8 +323,11 @@ class Client(CallControl):
         """
         return self._connection.wait_connected(checked_wait("timeout", timeout))
 
-    def run_forever(self) -> None:
+    def run_forever(self, *, hangup_active: bool = False) -> None:
         """Connect, and block until ``close()``, SIGINT or SIGTERM; then close.
+
+        *hangup_active* is that of ``close``: whether to hang up every active call first. Without
+        it calls stay up when the program ends.
 
         Signals are minded only on the main thread. If the connection is given up for good
         (credentials refused, ``reconnect=False``), its error is raised, and so is what the first
@@ -340,7 +343,7 @@ class Client(CallControl):
                 pass
             finally:
                 failure = self._connection.failure
-                self.close()
+                self.close(hangup_active=hangup_active)
         if failure is not None:
             raise failure
 

@@ -1,4 +1,4 @@
-"""The source distribution: what goes into it, and that it is reproducible; setup.py uses it.
+"""The source distribution, for setup.py: what goes into it, and that it is reproducible.
 
 With ``SOURCE_DATE_EPOCH`` set, the same sources give the same bytes (as they do for the wheel).
 """
@@ -25,7 +25,8 @@ class Sdist(sdist):
             for path in sorted(Path(folder).rglob("*"))
             if path.is_file() and not {"__pycache__", "_build"} & set(path.parts)
         ]
-        super().make_release_tree(base_dir, sorted({*files, *more, ".gitignore", ".readthedocs.yaml"}))
+        more += [".gitignore", ".readthedocs.yaml"]
+        super().make_release_tree(base_dir, sorted({*files, *more}))
 
     def make_archive(self, base_name, format, root_dir=None, base_dir=None, **options):
         if format != "gztar":

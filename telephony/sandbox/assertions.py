@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Collection, Iterable
 
+from telephony.errors import InvalidArgumentError
 from telephony.sandbox.calls import CallRecord
+from telephony.sandbox.commands import KNOWN_FIELDS, SPECS
 from telephony.sandbox.controls import Controls
 from telephony.sandbox.journal import Journal
 from telephony.sandbox.words import Wanted, command
@@ -66,9 +68,15 @@ class Assertions(Controls):
         raise AssertionError(f"{verb} {wanted}{often}\n{wanted.nearest(frames)}")
 
     def assert_not_sent(self, action: str, **fields: Any) -> None:
-        """Assert that no client has sent the command *action*, or none with these fields."""
+        """Assert that no client has sent the command *action*, or none with these fields.
+
+        Raises `InvalidArgumentError` for an action or a field that no command has: nobody would
+        ever send it, and this would never fail.
+        """
         __tracebackhide__ = True
         wanted = Wanted.of(action, fields)
+        _check_exists("action", [action], [*SPECS, "register"])
+        _check_exists("field", wanted.fields, KNOWN_FIELDS)
         found = [frame for frame in self._journal.frames() if wanted.fits(frame)]
         if found:
             lines = [f"  {command(frame['action'], frame)}" for frame in found]
@@ -106,7 +114,16 @@ class Assertions(Controls):
         ``timeout`` is in real seconds, None for ever; raises `WaitTimeoutError`, which says what
         came instead.
         """
+        __tracebackhide__ = True
         return self._journal.wait(Wanted.of(action, fields), timeout)
+
+
+def _check_exists(what: str, names: Iterable[str], known: Collection[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise InvalidArgumentError(
+                f"{what}: no command has {name!r}; there are {', '.join(sorted(known))}"
+            )
 
 
 def _times(count: int) -> str:

@@ -86,6 +86,9 @@ _TEXT = frozenset(
     " prompt callid webhook_url reason digits destination leg current_channel current_uid".split()
 )
 
+#: What a command, or a registration, may carry.
+KNOWN_FIELDS = _TEXT | set(_NOT_TEXT) | {"auth_token", "client_id", "subscribe_numbers"}
+
 
 class Commands:
     """Carries commands out."""

@@ -65,6 +65,11 @@ class DialPlan:
         with self._lock:
             self._scripts.append(script)
 
+    def clear(self) -> None:
+        """Forget the scripts."""
+        with self._lock:
+            self._scripts.clear()
+
     def take(self, number: str) -> DialScript:
         """Return the oldest script that is for ``number`` or for any, and forget it."""
         with self._lock:

@@ -32,6 +32,12 @@ class Journal:
             self._count += 1
             self._arrived.notify_all()
 
+    def clear(self) -> None:
+        """Forget all frames."""
+        with self._arrived:
+            self._frames.clear()
+            self._handed_out.clear()
+
     def frames(self) -> list[dict[str, Any]]:
         """Return a copy of the list, oldest first."""
         with self._arrived:

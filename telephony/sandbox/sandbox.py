@@ -168,6 +168,17 @@ class Sandbox(Assertions, FaultControls):
         given: dict[str, Any] = {**options}
         return Client(self.url, token, client_id, app_id, **given)
 
+    def reset(self) -> None:
+        """Be as new for the next test, with the clients still connected.
+
+        Every call is ended, which its client is told; calls, frames, scripts and faults are
+        forgotten.
+        """
+        self.clear_faults()
+        self._dialplan.clear()
+        self.run(self._server().switch.forget_all)
+        self._journal.clear()
+
     # Calls ------------------------------------------------------------------------------
 
     def script_dial(

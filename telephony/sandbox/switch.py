@@ -133,6 +133,13 @@ class Switch:
             leg.owner = None
             self.end(leg, "SYSTEM_SHUTDOWN", recv_bye=False, by="stop", announce=False)
 
+    def forget_all(self) -> None:
+        """End every call, telling its client, and forget all that ever were."""
+        for leg in list(self._active.values()):
+            self.end(leg, "SYSTEM_SHUTDOWN", recv_bye=False, by="reset")
+        self._ended.clear()
+        self._ended_by_id.clear()
+
     def new_leg(
         self, call_id: str | None, app_id: str, direction: str, *, from_: str, to: str
     ) -> Leg:

@@ -98,7 +98,7 @@ class Player:
     async def _websocket(self, request: web.Request) -> web.WebSocketResponse:
         take = self._playback.begin()
         if take is None:
-            raise web.HTTPServiceUnavailable(text="nothing to be played")
+            raise web.HTTPServiceUnavailable(reason="a replay is played once, to one client")
         try:
             ws = web.WebSocketResponse(
                 autoping=False, autoclose=False, compress=False, timeout=GOODBYE,

@@ -22,13 +22,15 @@ Needs ``pip install "agora-telephony[sandbox]"``, once a fixture is used.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Iterator
+from typing import TYPE_CHECKING, Any, Callable, Iterator, TypeVar
 
 import pytest
 
 if TYPE_CHECKING:  # every pytest run on the machine loads this file: it must cost nothing
     from telephony.client import Client
     from telephony.sandbox import Sandbox
+
+T = TypeVar("T")
 
 MARKER = "telephony"
 #: How many times as fast as real ones the calls go.
@@ -59,6 +61,18 @@ def _marked(node: pytest.Item) -> dict[str, Any]:
     return found
 
 
+def _made(make: Callable[..., T], options: dict[str, Any]) -> T:
+    """What *make* makes of the marker's *options*; a wrong one fails the test, and says so."""
+    from telephony.errors import InvalidArgumentError
+
+    wrong = ""
+    try:
+        return make(**options)
+    except InvalidArgumentError as error:
+        wrong = str(error)
+    pytest.fail(f"the marker {MARKER}: {wrong}", pytrace=False)
+
+
 @pytest.fixture
 def telephony_sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     """A Call Manager for this test, on a port of its own, with a fast clock.
@@ -67,7 +81,6 @@ def telephony_sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     """
     import inspect
 
-    from telephony.errors import InvalidArgumentError
     from telephony.sandbox import Sandbox
 
     options = _marked(request.node)
@@ -84,11 +97,7 @@ def telephony_sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     # Whoever is to accept a call is no faster in a test: the hold is 15 s there too.
     options.setdefault("lookup_hold", 15 * scale)
     options.setdefault("cm_hold", max(30 * scale, options["lookup_hold"]))
-    try:
-        sandbox = Sandbox(**options)
-    except InvalidArgumentError as error:
-        pytest.fail(f"the marker {MARKER}: {error}", pytrace=False)
-    with sandbox:
+    with _made(Sandbox, options) as sandbox:
         request.node.stash[_SANDBOX] = sandbox
         yield sandbox
 
@@ -102,7 +111,10 @@ def telephony_client(
     Callbacks that still run then are waited for, 5 s at most. The marker's keyword ``client``
     has its options.
     """
-    client = telephony_sandbox.client(**_marked(request.node).get("client", {}))
+    options = _marked(request.node).get("client", {})
+    if not isinstance(options, dict):
+        pytest.fail(f"the marker {MARKER}: client must be a dict, not {options!r}", pytrace=False)
+    client = _made(telephony_sandbox.client, options)
     try:
         client.connect()
         yield client

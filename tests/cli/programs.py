@@ -37,7 +37,7 @@ def environment(**variables: str) -> dict[str, str]:
     left = {
         name: value
         for name, value in os.environ.items()
-        if name not in OURS and not name.lower().endswith("_proxy")
+        if name not in (*OURS, "PYTHONUNBUFFERED") and not name.lower().endswith("_proxy")
     }
     return {**left, "TERM": "dumb", **variables}
 

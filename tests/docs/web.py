@@ -34,7 +34,7 @@ class Server:
     """
 
     def __init__(self, play: Play, command: str, listening: str, **variables: str) -> None:
-        variables = {**SETTINGS, "HOME": str(play.folder), **variables}
+        variables = {**SETTINGS, "HOME": str(play.folder), "PYTHONUNBUFFERED": "1", **variables}
         self.program: Served = play.program("bash", "-c", f"exec {command} 2>&1", **variables)
         line = self.program.line(lambda line: listening in line)
         self.url = line.partition(listening)[2].split()[0].rstrip("/")

@@ -636,6 +636,22 @@ def test_run_forever_until_closed(scripted):
     assert running.result() is None
 
 
+def test_run_forever_hangs_up(cm):
+    """If it is to; the signal comes while it waits."""
+    client, ended = cm.client(), []
+
+    def dial_and_stop() -> None:
+        assert client.wait_connected(SECONDS)
+        ended.append(client.dial(**DIAL))
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
+
+    calling = Running(dial_and_stop)
+    client.run_forever(hangup_active=True)
+    calling.result()
+    assert "hangup" == ended[0].state
+    cm.assert_hung_up(ended[0])
+
+
 def test_run_forever_until_closed_in_a_callback(scripted):
     """The service's own way to end."""
     client = scripted.client()

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from telephony import CallIncoming, Client, CommandRefusedError, WaitTimeoutError
+from telephony import CallIncoming, Client, CommandRefusedError, InvalidArgumentError
+from telephony import WaitTimeoutError
 from telephony.sandbox import Sandbox, SandboxNotRunningError
 from telephony.sandbox.words import TOLD_CHARACTERS, command
 from tests import canary
@@ -55,6 +56,16 @@ def test_not_dialed(cm, call, fields):
         cm.assert_dialed(**fields)
     if "times" not in fields:
         cm.assert_not_dialed(**fields)
+
+
+@pytest.mark.parametrize("action, fields, named", [
+    ("dial", {}, "'dial'; there are accept, "),
+    ("outbound", {"number": "+1800"}, "'number'; there are "),
+])
+def test_what_nobody_would_ever_send(cm, action, fields, named):
+    """Asserting that it was not sent would never fail."""
+    with pytest.raises(InvalidArgumentError, match=named):
+        cm.assert_not_sent(action, **fields)
 
 
 def test_digits_behind_a_number(cm, client):

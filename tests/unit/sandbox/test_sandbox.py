@@ -22,6 +22,8 @@ from telephony.sandbox import (
     Sandbox,
     SandboxNotRunningError,
 )
+from tests.conftest import DIAL
+from tests.scripted import SECONDS
 from tests.unit.sandbox.phone import Phone, request
 
 
@@ -326,3 +328,17 @@ def test_what_a_step_raises_is_the_askers(cm):
     with pytest.raises(RuntimeError, match="its own"):
         cm.run(fail)
     assert 3 == cm.run(lambda: cm.run(len, "abc"))
+
+
+def test_as_new_for_the_next_test(cm, client):
+    """Calls are over, and nothing of before is known; the client stays connected."""
+    call = client.dial(**DIAL)
+    cm.script_dial("busy")
+    cm.refuse("no more", action="send_dtmf")
+    cm.reset()
+    assert "SYSTEM_SHUTDOWN" == call.wait_ended(SECONDS).hangup_cause
+    assert [] == cm.calls == cm.frames
+    again = client.dial(**DIAL)
+    again.send_dtmf("1")
+    assert "send_dtmf" == cm.wait_for_command("send_dtmf")["action"]
+    assert 0 == client.health().reconnects

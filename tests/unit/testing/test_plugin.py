@@ -147,6 +147,8 @@ def test_a_long_hold(telephony_sandbox):
     ("time_scal=5", "the marker telephony has no keyword 'time_scal'; it takes those of Sandbox "
                     "(host, port, "),
     ("['+1800']", "the marker telephony takes keywords only, not (['+1800'],)"),
+    ("client=3", "the marker telephony: client must be a dict, not 3"),
+    ("client=dict(wrkers=1)", "the marker telephony: there is no option wrkers"),
     ("time_scale=0", "the marker telephony: time_scale must be more than 0, is 0"),
     ("client=dict(worker=5)", "there is no option worker"),
 ])  # fmt: skip

@@ -69,7 +69,6 @@ def web(block: Block, play: Play, output: Output) -> None:
         play.monkeypatch.setenv(name, value)
     play.write(play.other(block, "click"))
     play.monkeypatch.syspath_prepend(str(play.folder))
-    click_of_flask = sys.modules.pop("click", None)
     try:
         cm.script_dial("busy", to=AGENT)
         played = play.run(block)
@@ -78,6 +77,4 @@ def web(block: Block, play: Play, output: Output) -> None:
         played["talking"].shutdown()
     finally:
         played["client"].close()
-        sys.modules.pop("click", None)
-        if click_of_flask is not None:
-            sys.modules["click"] = click_of_flask
+        sys.modules.pop("click_to_call", None)

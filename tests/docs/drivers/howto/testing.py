@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from telephony.sandbox import DEFAULT_AUTH_TOKEN
 from tests.docs import shell
 from tests.docs.drivers import PartOf
 from tests.docs.play import Output, Play, passes_as_a_test_suite
@@ -28,6 +29,43 @@ def phone(block: Block, play: Play, output: Output) -> None:
     assert heading and "an-rtc-token" not in sent
 
 
+APP = """
+from telephony import Client, DialFailedError
+
+client = Client.from_env()
+
+def ring():
+    client.connect()
+    try:
+        return client.dial(to="+18005551234", from_="+15551234567", channel="room", uid="100",
+                           token="t", region="AREA_CODE_NA")
+    except DialFailedError as error:
+        return error.reason
+"""
+TESTS = """
+import app
+
+def test_busy(telephony_sandbox):
+    telephony_sandbox.script_dial("busy")
+    assert app.ring() == "Busy"
+
+def test_answered(telephony_sandbox):
+    app.ring()
+    telephony_sandbox.assert_dialed(times=1)
+
+def test_nothing_is_left(telephony_sandbox):
+    assert app.client.connected and telephony_sandbox.calls == telephony_sandbox.frames == []
+"""
+
+
+def shared(block: Block, play: Play, output: Output) -> None:
+    """An app whose client is made at import has one sandbox for all tests, as new for each."""
+    play.write(block)
+    (play.folder / "app.py").write_text(APP)
+    (play.folder / "test_app.py").write_text(TESTS)
+    passes_as_a_test_suite(play.folder, 3)
+
+
 def install(block: Block, play: Play, output: Output) -> None:
     """The extra is there."""
     shell.exists(block.text)
@@ -35,11 +73,9 @@ def install(block: Block, play: Play, output: Output) -> None:
 
 def record(block: Block, play: Play, output: Output) -> None:
     """There is a recording then, without the number."""
-    cm = play.start()
-    cm.script_dial("busy")
     play.write(play.other(block, "phone"), block)
     program = play.python(block.caption)
     assert (0, ["None"]) == program.finish(), program.stderr
     recorded = (play.folder / "incident.jsonl").read_text()
     assert '"Busy"' in recorded
-    assert "18005551234" not in recorded and cm.auth_token not in recorded
+    assert "18005551234" not in recorded and DEFAULT_AUTH_TOKEN not in recorded
