@@ -102,6 +102,8 @@ class Recorder(Hooks):
         self._disguise = Disguise(numbers=numbers, digits=digits)
         self._max_bytes = max_bytes
         self._size = 0
+        self._client_id: str | None = None
+        self._shared = False  # by two clients, by mistake
         self._pid = os.getpid()
         # Guards the file and its size. A signal handler that closes the client may come in the
         # middle of a line of the same thread's.
@@ -167,12 +169,26 @@ class Recorder(Hooks):
             if self._file is None:
                 return
             if "frame" in more:
+                self._mind(more["frame"])
                 more["frame"] = self._disguise(more["frame"])
             at = round(time.monotonic() - self._began, 6)
             if not self._write({"at": at, "what": what, **more}):
                 self._write({"at": at, "what": FULL}, always=True)
                 log.warning("the recording %s is full: %d bytes", self.path, self._size)
                 self.close()
+
+    def _mind(self, frame: dict[str, Any]) -> None:
+        """Say so, once, when a second client writes here. Wants the lock."""
+        client_id = frame.get("client_id") if frame.get("action") == "register" else None
+        if client_id is None or client_id == self._client_id or self._shared:
+            return
+        if self._client_id is not None:
+            self._shared = True
+            log.error(
+                "the recording %s is of two clients, and cannot be replayed: each needs a "
+                "recorder of its own", self.path,
+            )  # fmt: skip
+        self._client_id = client_id
 
     def _write(self, line: dict[str, Any], *, always: bool = False) -> bool:
         """Write a line in one piece; false if there is no room for it. Wants the lock."""

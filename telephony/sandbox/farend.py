@@ -71,6 +71,7 @@ class FarEnd:
 
         Raises `WaitTimeoutError` when neither happens in time.
         """
+        __tracebackhide__ = True
         self._wait(lambda: self.accepted or self.ended, "answered", timeout)
         return self.accepted
 
@@ -79,6 +80,7 @@ class FarEnd:
 
         Raises `WaitTimeoutError` when it does not end in time.
         """
+        __tracebackhide__ = True
         self._wait(lambda: self.ended, "ended", timeout)
         return self._leg.hangup_cause or ""
 
@@ -87,6 +89,7 @@ class FarEnd:
 
         Raises `WaitTimeoutError` when they are not heard in time.
         """
+        __tracebackhide__ = True
         self._wait(lambda: digits in self.heard, f"heard {digits!r}", timeout)
         return self.heard
 
@@ -112,6 +115,7 @@ class FarEnd:
         self._host.run(self._switch.far_end_hangs_up, self._leg, cause)
 
     def _wait(self, done: Callable[[], bool], what: str, timeout: float | None) -> None:
+        __tracebackhide__ = True
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._leg.changed:
             while not done():

@@ -45,6 +45,7 @@ class Journal:
 
     def wait(self, wanted: Wanted, timeout: float | None) -> dict[str, Any]:
         """Return the oldest frame that fits and was not returned before, waiting for it."""
+        __tracebackhide__ = True
         deadline = None if timeout is None else time.monotonic() + timeout
         looked_at = 0
         with self._arrived:

@@ -123,7 +123,7 @@ class Wanted:
         """What was sent instead, in lines, nearest first; registrations only if asked for."""
         instead = [f for f in frames if "register" in (self.action, "") or not _registers(f)]
         if not instead:
-            return "nothing was sent"
+            return "nothing was sent" if not frames else "nothing but a registration was sent"
         best = sorted(instead, key=self._distance)
         lines = [f"  {command(frame.get('action'), frame)}{self._why(frame)}" for frame in best]
         more = len(lines) - TOLD_FRAMES

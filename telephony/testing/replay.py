@@ -83,6 +83,13 @@ class Replay(Hosted["Player"]):
         self._playback.end(stopped=True)
         super().stop()
 
+    def __exit__(self, kind: object = None, *_: object) -> None:
+        """Stop; raises a `ReplayDifference` that there was, if nothing else is being raised."""
+        __tracebackhide__ = True
+        self.stop()
+        if kind is None and self._playback.difference is not None:
+            raise ReplayDifference(self._playback.difference)
+
     def __repr__(self) -> str:
         return f"<Replay of {self._recording.path}>"
 
