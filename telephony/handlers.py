@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, TypedDict
 
@@ -155,6 +156,10 @@ class Registration:
             )
         if not callable(fn):
             raise InvalidArgumentError(f"fn must be a function, not {fn!r}")
+        if any(map(inspect.iscoroutinefunction, (fn, getattr(fn, "__call__", None)))):
+            raise InvalidArgumentError(
+                "fn must be a plain function: callbacks run on threads, and nothing would await it"
+            )
         known = _CALL_FIELDS | {field.name for field in attrs.fields(event_type)}
         wanted: list[tuple[str, Any]] = []
         for name, value in match.items():

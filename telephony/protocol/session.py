@@ -184,7 +184,7 @@ class Session(Generic[C]):
         frame["request_id"] = request_id
         text = wire.encode(frame)
         if isinstance(command, Dial):
-            self.secrets.add(token=command.token, sip=command.sip)
+            self._hide(command, command.sip)
             call = self.calls.dial(
                 CallInfo(
                     direction="outbound",
@@ -198,12 +198,17 @@ class Session(Generic[C]):
                 )
             )
         elif isinstance(command, JoinCommand):
-            self.secrets.add(token=command.token)
+            self._hide(command)
         elif isinstance(command, SendDtmf) and call is not None:
             call._sent_digits(command.digits, now)  # its echo can overtake its response
         request = Request(request_id, command, call, text, waited_for)
         self._requests[request_id] = request
         return request
+
+    def _hide(self, command: Dial | JoinCommand, sip: str | None = None) -> None:
+        """Never show what is secret in *command*: not the App ID, which some give for a token."""
+        token = command.token if command.token != command.app_id else None
+        self.secrets.add(token=token, sip=sip)
 
     def not_sent(self, request: Request[C], now: float) -> None:
         """Not a byte of it left: as if it had never been."""

@@ -65,6 +65,7 @@ class Replay(Hosted["Player"]):
         self._speed = checked_seconds("speed", speed, zero=True)
         self._recording = read(path)
         self._playback = Playback(self._recording, ignore)
+        self._told = False  # of the difference that there was
         self._auth_token = f"Basic {secrets.token_hex(16)}"
 
     def _make(self) -> Player:
@@ -84,10 +85,16 @@ class Replay(Hosted["Player"]):
         super().stop()
 
     def __exit__(self, kind: object = None, *_: object) -> None:
-        """Stop; raises a `ReplayDifference` that there was, if nothing else is being raised."""
+        """Stop; raises a `ReplayDifference` that nobody was told of, unless another error is."""
         __tracebackhide__ = True
         self.stop()
-        if kind is None and self._playback.difference is not None:
+        if kind is None and not self._told:
+            self._tell()
+
+    def _tell(self) -> None:
+        __tracebackhide__ = True
+        if self._playback.difference is not None:
+            self._told = True
             raise ReplayDifference(self._playback.difference)
 
     def __repr__(self) -> str:
@@ -145,8 +152,7 @@ class Replay(Hosted["Player"]):
         __tracebackhide__ = True
         playback = self._playback
         in_time = playback.wait_over(checked_wait("timeout", timeout))
-        if playback.difference is not None:
-            raise ReplayDifference(playback.difference)
+        self._tell()
         if not in_time:
             raise WaitTimeoutError(f"not finished within {timeout:g} s: {playback.stands()}")
         if not playback.finished:

@@ -48,6 +48,24 @@ def incoming(line, callid="id-1", **fields):
     )
 
 
+async def coroutine(event):
+    """Would never be awaited."""
+
+
+class Awaitable:
+    """Neither would it."""
+
+    async def __call__(self, event):
+        """Nothing."""
+
+
+@pytest.mark.parametrize("fn", [coroutine, Awaitable()])
+def test_nothing_that_is_to_be_awaited(scripted, fn):
+    """It would be called, and do nothing."""
+    with pytest.raises(InvalidArgumentError, match="fn must be a plain function: .* await"):
+        scripted.client().on(Event, fn)
+
+
 # --- on and off ----------------------------------------------------------------------------------
 
 

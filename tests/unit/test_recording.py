@@ -53,6 +53,28 @@ def test_a_session(cm, path):
     assert "+18005551234" in text
 
 
+def test_the_app_id_for_a_token(cm, path):
+    """Some projects take it for one; it is no secret, and stays what it is everywhere."""
+    dial = {**DIAL, "token": cm.app_id}
+    with Recorder(path) as recorder, cm.client(hooks=recorder) as client:
+        client.dial(**dial).hangup()
+    [outbound] = [
+        line["frame"] for line in lines_of(path)[1:]
+        if line.get("frame", {}).get("action") == "outbound"
+    ]
+    assert ("***", cm.app_id) == (outbound["token"], outbound["appid"])
+
+
+def test_two_clients_of_one_recorder(cm, path, caplog):
+    """It is said when it happens, once; not when it is too late."""
+    with Recorder(path) as recorder:
+        for _ in range(3):
+            with cm.client(hooks=recorder):
+                pass
+    told = [record for record in caplog.records if "is of two clients" in record.getMessage()]
+    assert 1 == len(told)
+
+
 def test_only_its_owner_can_read_it(path):
     """Whatever the umask: it is about phone calls."""
     before = os.umask(0)
