@@ -48,7 +48,7 @@ def test_a_signal_that_wakes_nobody_is_noticed() -> None:
 
 def test_everything_is_put_back() -> None:
     """Handlers and timer are as before, also for those who have a timer of their own."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
     before = [signal.getsignal(number) for number in numbers]
     timer = signal.getitimer(signal.ITIMER_REAL) != (0.0, 0.0)
     with pytest.raises(KeyboardInterrupt):
