@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import textwrap
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 #: Call ids are shown whole on terminals that are at least this wide, else their beginning.
 WIDE_COLUMNS = 110
 SHORT_ID = 8
+#: What goes on below its line begins here, where its own column has no room for its words.
+INDENT = 4
 
 
 class Columns(Output):
@@ -26,19 +29,23 @@ class Columns(Output):
 
     def __init__(self, out: TextIO, err: TextIO) -> None:
         super().__init__(out, err)
-        self._id_width = id_width(shutil.get_terminal_size().columns)
+        self._id_width = id_width(_width())
 
     def event(self, event: Event) -> None:
         """Print an event."""
-        self._write(Cells.of_event(event, self._id_width).text())
+        self._write(Cells.of_event(event, self._id_width).text(_width()))
 
     def step(self, step: str, detail: str = "", call: Call | None = None) -> None:
         """Print what is being done, in the columns of the events."""
-        self._write(Cells.of_step(step, detail, call, self._id_width).text())
+        self._write(Cells.of_step(step, detail, call, self._id_width).text(_width()))
 
     def line(self, text: str, **fields: Any) -> None:
         """Print *text*, which may be several lines."""
         self._write("\n".join(printable(line) for line in text.split("\n")))
+
+
+def _width() -> int:
+    return shutil.get_terminal_size().columns
 
 
 def id_width(columns: int) -> int:
@@ -79,9 +86,25 @@ class Cells:
     def of_step(cls, step: str, detail: str, call: Call | None, id_width: int) -> Cells:
         return cls.of(f"> {step}", None if call is None else call.info, detail, id_width)
 
-    def text(self) -> str:
-        """The whole line."""
-        return "".join(attrs.astuple(self)).rstrip()
+    def folded(self, width: int) -> tuple[Cells, list[str]]:
+        """The line as it fits a terminal, and the lines below it with the rest of the detail.
+
+        It is broken between words; a word that is longer than a line is left to the terminal.
+        """
+        column = len("".join(attrs.astuple(self))) - len(self.detail)
+        if column + len(self.detail) <= width or not self.detail:
+            return self, []
+        inside = column + max(map(len, self.detail.split())) <= width
+        indent = column if inside else INDENT
+        room = max(1, width - indent)
+        pieces = textwrap.wrap(self.detail, room, break_long_words=False, break_on_hyphens=False)
+        first = pieces.pop(0) if inside else ""
+        return attrs.evolve(self, detail=first), [" " * indent + piece for piece in pieces]
+
+    def text(self, width: int) -> str:
+        """The whole line, and those below it, on a terminal of this width."""
+        line, below = self.folded(width)
+        return "\n".join(["".join(attrs.astuple(line)).rstrip(), *below])
 
 
 def _detail(event: Event, told: Told) -> str:

@@ -1,4 +1,4 @@
-"""Ctrl-C, and SIGTERM, which is taken for the same."""
+"""Ctrl-C, and SIGTERM and SIGHUP (the terminal is closed), which are taken for the same."""
 
 from __future__ import annotations
 
@@ -17,11 +17,17 @@ NOTICE_SECONDS = 0.5
 
 @contextlib.contextmanager
 def on_interruption(handler: Callable[[int, FrameType | None], Any]) -> Generator[None, None, None]:
-    """SIGINT and SIGTERM are for *handler* in here, in background jobs of a shell too."""
+    """SIGINT, SIGTERM and SIGHUP are for *handler* in here, in background jobs of a shell too.
+
+    But not a SIGHUP that is ignored: so does nohup.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread is told of signals
         return
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    hangup = getattr(signal, "SIGHUP", None)  # Windows has none
+    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
+        numbers.append(hangup)
     before = [signal.signal(number, handler) for number in numbers]
     try:
         with _noticed():

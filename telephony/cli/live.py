@@ -117,15 +117,16 @@ class LiveView(Output):
 
     def _say_cells(self, cells: Cells, name: str = "") -> None:
         styles = {"clock": "dim", "name": name, "state": style_of(cells.state.strip())}
+        line, below = cells.folded(self._console.width)
         text = Text()
-        for column, value in attrs.asdict(cells).items():
+        for column, value in attrs.asdict(line).items():
             text.append(self._clean(value), style=styles.get(column, ""))
         text.rstrip()
-        self._say(text)
+        self._say(text, *(Text(self._clean(each)) for each in below))
 
-    def _say(self, line: Text) -> None:
+    def _say(self, *lines: Text) -> None:
         with self._lock:
-            self._lines.append(line)
+            self._lines.extend(lines)
 
     # --- what is waited for ------------------------------------------------------------------
 

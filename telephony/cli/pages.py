@@ -126,7 +126,8 @@ PAGES: Mapping[str, Page] = {
         "place a call, and hang it up on Ctrl-C",
         """
         Places one call and shows each of its events until it ends. Ctrl-C hangs up; while it
-        still rings, as soon as the Call Manager has told the call's id.
+        still rings, as soon as the Call Manager has told the call's id. SIGTERM is taken for
+        Ctrl-C, and so is a terminal that is closed (SIGHUP), except under nohup.
 
         The RTC token for the channel is a secret: it is in RTC_TOKEN, as a trunk's URI is in SIP.
         """,

@@ -15,6 +15,7 @@ from telephony.cli.demo import CLOSED_LINE, HOTLINE, StepMissingError
 from telephony.cli.jsonlines import JsonLines
 from telephony.sandbox import Sandbox
 from tests.cli.programs import TELEPHONY, environment, run
+from tests.cli.terminal import Terminal
 
 PLACED = [
     "call_initiated",
@@ -163,3 +164,15 @@ def test_digits_that_do_not_come_back_are_noticed(
 
     with pytest.raises(StepMissingError, match="got '41'"):
         told(served)
+
+
+@pytest.mark.parametrize("term", ["xterm-256color", "dumb"])
+@pytest.mark.parametrize("columns", [80, 66])
+def test_no_word_is_broken_in_two(term: str, columns: int) -> None:
+    """What has no room in the last column goes on below, at a word."""
+    with Terminal([*TELEPHONY, "demo"], environment(), columns=columns, term=term) as terminal:
+        assert 0 == terminal.finish()
+        rows = terminal.scrolled().split("\n")
+
+    words = {word for row in rows for word in row.split()}
+    assert {"hotline", "100", "(echo", "ours)", "NORMAL_CLEARING,", "billed"} <= words

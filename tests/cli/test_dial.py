@@ -57,9 +57,9 @@ def test_the_frame_is_what_the_environment_and_the_arguments_say(cm: Sandbox) ->
     assert [] == [secret for secret in ("hunter2x", "rtc-token-1") if secret in said]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interruption_hangs_up(cm: Sandbox, number: signal.Signals) -> None:
-    """Ctrl-C ends the call at the Call Manager, prints its end, and exits with 130."""
+    """Ctrl-C and its like end the call at the Call Manager, print its end, and exit with 130."""
     with Program(DIAL, account(cm)) as program:
         program.event("agora_bridge_start")
         program.interrupt(number)
@@ -70,6 +70,18 @@ def test_an_interruption_hangs_up(cm: Sandbox, number: signal.Signals) -> None:
     assert program.stderr in ("", f"telephony: {HELD}\n")
     assert 130 == code
     assert ["endcall"] == [call.ended_by for call in cm.calls]
+
+
+def test_without_a_terminal_it_goes_on(cm: Sandbox) -> None:
+    """Under nohup a call outlives the terminal, as is asked for."""
+    with Program(["nohup", *DIAL], account(cm)) as program:
+        bridged = program.event("agora_bridge_start")
+        program.interrupt(signal.SIGHUP)
+        cm.peer(bridged["call_id"]).hang_up()
+        program.event("summary")
+        code, _ = program.finish()
+
+    assert (0, ["far end"]) == (code, [call.ended_by for call in cm.calls])
 
 
 def test_an_interruption_while_it_rings_leaves_no_call_behind(cm: Sandbox) -> None:

@@ -48,7 +48,7 @@ def test_a_signal_that_wakes_nobody_is_noticed() -> None:
 
 def test_everything_is_put_back() -> None:
     """Handlers and timer are as before, also for those who have a timer of their own."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
     before = [signal.getsignal(number) for number in numbers]
     timer = signal.getitimer(signal.ITIMER_REAL) != (0.0, 0.0)
     with pytest.raises(KeyboardInterrupt):
@@ -73,3 +73,27 @@ def test_on_another_thread_it_does_nothing() -> None:
     thread.join(SECONDS)
 
     assert [signal.getsignal(signal.SIGTERM)] == seen
+
+
+# Ctrl-C while the command's modules are imported.
+STARTING = """
+import importlib.abc, os, runpy, signal, sys
+
+class Interrupted(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "telephony.client":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupted())
+sys.argv[1:] = ["dial"]
+runpy.run_module("telephony", run_name="__main__")
+"""
+
+
+def test_while_it_starts() -> None:
+    """Then there is nothing to say, and the exit code is the usual one."""
+    done = subprocess.run(
+        [sys.executable, "-c", STARTING], capture_output=True, text=True, timeout=SECONDS
+    )
+
+    assert (130, "", "") == (done.returncode, done.stdout, done.stderr)

@@ -25,7 +25,7 @@ from telephony.errors import InvalidArgumentError, TelephonyError
 _UNLOGGED = logging.NullHandler()
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def run(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code. *argv* None: the process's arguments."""
     args = parser().parse_args(argv)
     logging.getLogger("telephony").addHandler(_UNLOGGED)
