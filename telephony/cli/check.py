@@ -240,5 +240,5 @@ def _looks_wrong(token: str) -> list[str]:
     try:
         base64.b64decode(rest, validate=True)
     except (binascii.Error, ValueError):
-        return ["what follows 'Basic ' in AUTH_TOKEN is not base64"]
+        return ["what follows 'Basic ' in AUTH_TOKEN is not base64, as it usually is"]
     return []

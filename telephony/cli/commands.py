@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import base64
 import contextlib
 import itertools
 import os
@@ -201,7 +202,7 @@ def _sandbox(args: argparse.Namespace, out: Output) -> int:
 
 
 def _made_up_token() -> str:
-    return f"Basic {secrets.token_urlsafe(18)}"
+    return f"Basic {base64.b64encode(secrets.token_bytes(18)).decode()}"
 
 
 def _served(app_ids: list[str], given: list[str]) -> tuple[list[str], dict[str, list[str]]]:

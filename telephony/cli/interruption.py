@@ -73,7 +73,7 @@ class Patience:
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self._interrupted:
             raise KeyboardInterrupt
-        self._interrupted = True
+        self._interrupted = self._out.ending = True
         self._out.held()
 
     def check(self) -> None:

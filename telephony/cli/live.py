@@ -22,7 +22,7 @@ from rich.text import Text
 
 from telephony.cli.callstable import CallsTable, style_of
 from telephony.cli.columns import Cells, id_width
-from telephony.cli.output import HELD, Output, interrupt_main, printable
+from telephony.cli.output import HELD, Output, printable
 from telephony.protocol.events import Connected, Disconnected, ErrorOccurred, Event
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ class LiveView(Output):
             self._live.stop()
         except OSError:  # the terminal is gone
             self._give_up()
-            interrupt_main()
+            self._interrupt()
 
     def _moves(self) -> bool:
         """Whether the picture changes by itself."""

@@ -46,12 +46,14 @@ HELD = "interrupted: hanging up as soon as it can be (again: leave at once)"
 class Output(abc.ABC):
     """Prints to *out*, complaints to *err*; any thread may. A context manager: `close`.
 
-    A reader of *out* that went away is no error: nothing is printed any more, ``broken`` is
-    true from then on, and the main thread is interrupted as by Ctrl-C.
+    When *out* cannot be written to, nothing is printed any more, ``broken`` is true from then
+    on, and the main thread is interrupted as by Ctrl-C, unless it is ``ending`` anyway. It is
+    complained of, except that a reader went away.
     """
 
     def __init__(self, out: TextIO, err: TextIO) -> None:
         self.broken = False
+        self.ending = False
         self._out = out
         self._err = err
         self._lock = threading.Lock()  # guards _out: lines must not mix
@@ -91,8 +93,10 @@ class Output(abc.ABC):
         """Print lines beside the output: a complaint, or what is logged."""
         try:
             print("\n".join(map(printable, text.split("\n"))), file=self._err, flush=True)
-        except (OSError, ValueError):
-            pass  # nobody to tell
+        except OSError:
+            _abandon(self._err)  # nobody to tell
+        except ValueError:
+            pass  # it is closed
 
     def environment(self, variables: Mapping[str, str]) -> None:
         """Print variables for a shell to read, whoever reads them."""
@@ -114,7 +118,8 @@ class Output(abc.ABC):
     def held(self) -> None:
         """Say that an interruption waits for a call to be hung up. In a signal handler."""
         if not self.broken:
-            os.write(2, f"telephony: {HELD}\n".encode())  # a stream may be in use by what it hit
+            with contextlib.suppress(OSError):  # not a stream: it may be in use by what this hit
+                os.write(2, f"telephony: {HELD}\n".encode())
 
     # --- how it is said ----------------------------------------------------------------------
 
@@ -132,16 +137,29 @@ class Output(abc.ABC):
                 self._out.write(f"{text}\n")
                 self._out.flush()
                 return
-            except BrokenPipeError:
+            except OSError as error:
                 self._give_up()
-        interrupt_main()
+                failure = error
+        if not isinstance(failure, BrokenPipeError):
+            self.complain(f"cannot write to the standard output: {failure.strerror or failure}")
+        self._interrupt()
+
+    def _interrupt(self) -> None:
+        """Have the main thread end; once: a second Ctrl-C would keep it from hanging up."""
+        if not self.ending:
+            self.ending = True
+            interrupt_main()
 
     def _give_up(self) -> None:
-        """Nobody reads any more."""
-        # What the stream still holds is flushed at exit, and must not fail there.
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), self._out.fileno())
+        """Nothing can be written any more."""
+        _abandon(self._out)
         self.broken = True
+
+
+def _abandon(stream: TextIO) -> None:
+    """What the stream still holds is flushed at exit, and must not fail there."""
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def interrupt_main() -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
-import signal
 import sys
-from typing import Sequence
+from types import FrameType
+from typing import NoReturn, Sequence
 
 from telephony.cli.arguments import parser
 from telephony.cli.columns import Columns
@@ -33,8 +33,13 @@ def run(argv: Sequence[str] | None = None) -> int:
     if args.verbose:
         logging.basicConfig(level=logging.INFO, handlers=[_Noted(out)])
     code = INTERRUPTED
+
+    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+        out.ending = True
+        raise KeyboardInterrupt
+
     try:
-        with contextlib.suppress(KeyboardInterrupt), on_interruption(signal.default_int_handler):
+        with contextlib.suppress(KeyboardInterrupt), on_interruption(interrupt):
             code = _run(args, out)
     finally:
         with on_interruption(lambda number, frame: None):  # a terminal is left tidy whoever insists

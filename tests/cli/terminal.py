@@ -159,6 +159,17 @@ class Terminal:
             self._screen.resize(lines, columns)
             self._size(columns, lines)
 
+    def close(self) -> None:
+        """Close it, as one closes its window; nothing is seen of the program any more."""
+        os.write(self._woken, b"x")
+        self._thread.join(SECONDS)
+        os.close(self._master)
+        self._master = os.open(os.devnull, os.O_RDWR)
+
+    def wait(self) -> int:
+        """Wait until the program has ended; its exit code."""
+        return self._process.wait(SECONDS)
+
     def finish(self) -> int:
         """Wait until the program has ended and all is on the screen; its exit code."""
         code = self._process.wait(SECONDS)

@@ -289,7 +289,7 @@ def test_a_wrong_app_id(check: Checked, cm: Sandbox) -> None:
         ("Basic d3Jvbmc=", "the Call Manager says the same of a wrong token and of a wrong App ID"),
         ("d3Jvbmc=", "AUTH_TOKEN does not begin with 'Basic '"),
         ("'Basic d3Jvbmc='", "AUTH_TOKEN begins with a quotation mark"),
-        ("Basic wrong-token!", "what follows 'Basic ' in AUTH_TOKEN is not base64"),
+        ("Basic wrong-token!", "what follows 'Basic ' in AUTH_TOKEN is not base64, as it"),
     ],
 )
 def test_a_wrong_token(check: Checked, cm: Sandbox, token: str, seen: str) -> None:

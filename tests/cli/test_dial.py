@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import re
 import signal
+import subprocess
+from pathlib import Path
 
 import pytest
 
 from telephony.cli.output import HELD
 from telephony.sandbox import Sandbox
 from tests.cli.programs import SECONDS, TELEPHONY, Program, account, run
+from tests.cli.terminal import Terminal
 
 DIAL = [*TELEPHONY, "dial"]
 
@@ -70,6 +73,46 @@ def test_an_interruption_hangs_up(cm: Sandbox, number: signal.Signals) -> None:
     assert program.stderr in ("", f"telephony: {HELD}\n")
     assert 130 == code
     assert ["endcall"] == [call.ended_by for call in cm.calls]
+
+
+@pytest.mark.parametrize("term", ["xterm-256color", "dumb"])
+def test_a_terminal_that_is_closed_while_it_rings(cm: Sandbox, term: str) -> None:
+    """That it cannot print either is no second interruption: the call is hung up."""
+    cm.script_dial(ring=50)  # a second here
+    with Terminal([*TELEPHONY, "dial"], account(cm), term=term) as terminal:
+        terminal.wait_text("call_ringing")
+        terminal.close()
+        code = terminal.wait()
+
+    assert code in (1, 130)  # whichever is noticed first
+    assert ["endcall"] == [call.ended_by for call in cm.calls]
+
+
+def test_an_output_that_cannot_be_written(cm: Sandbox, tmp_path: Path) -> None:
+    """One line says so, and the call is hung up: here a file may grow by a block or two."""
+    limited = ["sh", "-c", 'ulimit -f 1; exec "$@"', "sh", *DIAL]
+    with open(tmp_path / "calls", "w") as file:
+        done = subprocess.run(
+            limited,
+            env=account(cm), stdout=file, stderr=subprocess.PIPE, text=True, timeout=SECONDS,
+        )
+
+    failure, *more = done.stderr.splitlines()
+    assert "telephony: cannot write to the standard output: File too large" == failure
+    assert (1, []) == (done.returncode, [line for line in more if HELD not in line])
+    assert ["endcall"] == [call.ended_by for call in cm.calls]
+
+
+def test_an_output_that_is_full(cm: Sandbox) -> None:
+    """As well where nothing at all can be written."""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*TELEPHONY, "check"],
+            env=account(cm), stdout=full, stderr=subprocess.PIPE, text=True, timeout=SECONDS,
+        )
+
+    said = "telephony: cannot write to the standard output: No space left on device\n"
+    assert (1, said) == (done.returncode, done.stderr)
 
 
 def test_without_a_terminal_it_goes_on(cm: Sandbox) -> None:

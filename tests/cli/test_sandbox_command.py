@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import queue
@@ -104,6 +105,21 @@ def test_port_app_ids_and_dids() -> None:
 def exported(lines: list[str]) -> dict[str, str]:
     """The variables in lines for a shell."""
     return dict(shlex.split(line)[1].split("=", 1) for line in lines)
+
+
+def test_tokens_made_up_are_base64() -> None:
+    """As those of an account are; what is not is suspected by ``check``."""
+    apps = [f"--app-id=app-{number}" for number in range(20)]
+    with Program([*SANDBOX, "--own-tokens", *apps], environment()) as program:
+        found = exported([program.line() for _ in range(COUNT + 3 * 19)])
+        program.interrupt()
+        program.finish()
+
+    tokens = [value for name, value in found.items() if name.startswith("AUTH_TOKEN")]
+    assert 20 == len(set(tokens))
+    for token in tokens:
+        scheme, _, rest = token.partition(" ")
+        assert ("Basic", 18) == (scheme, len(base64.b64decode(rest, validate=True)))
 
 
 def test_several_app_ids_with_dids_and_tokens_of_their_own() -> None:
