@@ -105,7 +105,11 @@ def _record(command: argparse.ArgumentParser) -> None:
 
 def _check(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--timeout", type=_seconds, default=10.0, metavar="SECONDS", help="for each step (10)"
+        "--timeout",
+        type=_seconds,
+        default=10.0,
+        metavar="SECONDS",
+        help="for connecting, dns to register, and for each question after it (10)",
     )
     _dids(command, "is it served? repeatable (DID)")
     _account(command)

@@ -46,7 +46,10 @@ _SOURCES = {
     "timeout": "--ring",
     "subscribe_numbers": "DID or --did",
     "path": "--record",
+    "dids": "--did",
 }
+#: what is given as an option, too
+_OPTIONS = {"TO_NUMBER": "--to", "FROM_NUMBER": "--from"}
 
 
 def setting(name: str, given: str | None = None) -> str | None:
@@ -65,7 +68,8 @@ def required(**settings: str | None) -> None:
         os.environ["AUTH_TOKEN"] = _asked_for("AUTH_TOKEN")
         missing = [] if os.environ["AUTH_TOKEN"] else missing
     if missing:
-        raise InvalidArgumentError(f"{', '.join(missing)} must be set in the environment")
+        names = [f"{n} (or {_OPTIONS[n]})" if n in _OPTIONS else n for n in missing]
+        raise InvalidArgumentError(f"{', '.join(names)} must be set in the environment")
 
 
 def _asked_for(name: str) -> str:
@@ -77,9 +81,10 @@ def _asked_for(name: str) -> str:
 
 
 def named(error: InvalidArgumentError) -> str:
-    """The error's words, behind the name of the variable that was wrong."""
-    name = _SOURCES.get(re.split(r"[\s\[:]", str(error), maxsplit=1)[0])
-    return f"{name}: {error}" if name else str(error)
+    """The error's words, behind the name of the variable or option that was wrong."""
+    words = str(error).replace("allow_insecure=True", "--allow-insecure")
+    name = _SOURCES.get(re.split(r"[\s\[:]", words, maxsplit=1)[0])
+    return f"{name}: {words.removeprefix('path: ')}" if name else words
 
 
 def rtc_token(app_id: str) -> str:

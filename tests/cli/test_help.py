@@ -61,3 +61,10 @@ def test_examples_are_understood(name: str, example: str) -> None:
 def test_variables_of_the_pages_are_known() -> None:
     used = {name for page in PAGES.values() for name in page.variables}
     assert set(VARIABLES) == used
+
+
+def test_what_the_timeout_of_a_check_is_for(capsys: pytest.CaptureFixture[str]) -> None:
+    """Not for each of its steps: they are one connect."""
+    page = " ".join(page_of(capsys, "check").split())
+
+    assert "for connecting, dns to register, and for each question after it" in page

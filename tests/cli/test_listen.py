@@ -140,7 +140,7 @@ def test_a_reader_that_goes_away_ends_it_quietly(cm: Sandbox) -> None:
 
 def test_numbers_from_strangers_are_no_commands_to_the_terminal(scripted: ScriptedCM) -> None:
     """A caller's number with an escape sequence in it is shown, not obeyed."""
-    env = environment(CM_HOST=scripted.url, AUTH_TOKEN="Basic eA==", APPID="APP")
+    env = environment(COLUMNS="140", CM_HOST=scripted.url, AUTH_TOKEN="Basic eA==", APPID="APP")
     with Program(LISTEN, env, terminal=True) as program:
         line = scripted.line()
         line.greet()

@@ -59,7 +59,10 @@ def test_usage_as_a_program() -> None:
     [
         ("check", ["CM_HOST", "AUTH_TOKEN", "APPID"]),
         ("listen", ["CM_HOST", "AUTH_TOKEN", "APPID"]),
-        ("dial", ["CM_HOST", "AUTH_TOKEN", "APPID", "TO_NUMBER", "FROM_NUMBER"]),
+        (
+            "dial",
+            ["CM_HOST", "AUTH_TOKEN", "APPID", "TO_NUMBER (or --to)", "FROM_NUMBER (or --from)"],
+        ),
     ],
 )
 def test_missing_variables_are_named(command: str, names: list[str]) -> None:
@@ -76,7 +79,7 @@ def test_only_what_is_missing_is_named(cm: Sandbox) -> None:
     del env["TO_NUMBER"]
     _, _, stderr = run([*TELEPHONY, "dial"], env)
 
-    assert "telephony: TO_NUMBER must be set in the environment\n" == stderr
+    assert "telephony: TO_NUMBER (or --to) must be set in the environment\n" == stderr
 
 
 @pytest.mark.parametrize(
@@ -91,6 +94,9 @@ def test_only_what_is_missing_is_named(cm: Sandbox) -> None:
         (["listen", "--uid", "me"], {}, "--uid"),
         (["listen", "--accept", ""], {}, "--accept"),
         (["dial", "--uid", "a\x01b"], {}, "--uid"),
+        (["check"], {"CM_HOST": "ws://nowhere.invalid"}, "or pass --allow-insecure to"),
+        (["listen", "--record", "/"], {}, "--record: cannot record to '/'"),
+        (["sandbox", "--did", "shop"], {}, "--did: "),
     ],
 )
 def test_wrong_variables_are_named(
