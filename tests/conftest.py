@@ -36,6 +36,9 @@ wire._scan = wire._standard_scan
 # A run in the background is handed down a SIGINT that is ignored; tests of Ctrl-C need it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# And one under nohup a SIGHUP.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # The last websockets for Python 3.10 leaves its server's pipe behind; ours are seen elsewhere.
 _WATCHED = ("socket:", "anon_inode:") + (("pipe:",) if sys.version_info >= (3, 11) else ())

@@ -2,7 +2,8 @@
 
 Blocks are known by their ``:name:``. How each is run, and what has to come of it, is written in
 `tests.docs.drivers`; a block that nothing there knows how to run fails, and so does what is there
-for a block that is gone.
+for a block that is gone. Those of README.rst are run here; those of ``docs/``, which take minutes,
+by ``pytest tests/docs/every_page.py``.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import pytest
 
 from tests.docs.drivers import drivers, module_of
 from tests.docs.play import Output, Play
-from tests.docs.rst import ROOT, Block, blocks, pages, read, sphinx
+from tests.docs.rst import README, ROOT, Block, blocks, pages, read, sphinx
 
 PAGES = pages()
 
@@ -24,22 +25,27 @@ def title(page: Path) -> str:
     return page.relative_to(ROOT).with_suffix("").as_posix().removeprefix("docs/")
 
 
-def of_all_pages() -> list[Any]:
-    """Every block, as a parameter."""
+def blocks_of(*some: Path) -> list[Any]:
+    """Every block of these pages, as a parameter."""
     return [
         pytest.param(block, id=f"{title(page)}:{block.name or block.line}")
-        for page in PAGES
+        for page in some
         for block in blocks(page)
     ]
 
 
-@pytest.mark.parametrize("block", of_all_pages())
+@pytest.mark.parametrize("block", blocks_of(README))
 def test_block(block: Block, play: Play, output: Output) -> None:
     """It runs as it is written, and does what the text around it says."""
+    drivers(block.page)[block.name](block, play, output)
+
+
+@pytest.mark.parametrize("block", blocks_of(*PAGES))
+def test_every_block_has_its_driver(block: Block) -> None:
+    """It has a name, and somebody knows how to run it."""
     assert block.name, f"the block on line {block.line} has no :name:"
     known = drivers(block.page)
     assert block.name in known, f"{module_of(block.page)} does not know how to run {block.name}"
-    known[block.name](block, play, output)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=title)
