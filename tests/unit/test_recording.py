@@ -107,7 +107,7 @@ def test_nothing_is_written_after_its_end(path):
     ("no/such/folder", "No such file or directory"),
     ("", "Is a directory|exists"),
     ("there", "it exists, and a recording is never written over"),
-    ("a\0b", "null byte"),
+    ("a\0b", "embedded null"),
 ])
 def test_a_file_that_cannot_be_made(tmp_path, name, why):
     """It is said when the recorder is made, not when the incident is there."""
