@@ -99,6 +99,7 @@ class Player:
         take = self._playback.begin()
         if take is None:
             raise web.HTTPServiceUnavailable(reason="a replay is played once, to one client")
+        line = None
         try:
             ws = web.WebSocketResponse(
                 autoping=False, autoclose=False, compress=False, timeout=GOODBYE,
@@ -106,19 +107,20 @@ class Player:
             )  # fmt: skip
             await ws.prepare(request)
             if request.transport is not None:
-                await self._serve(Line(ws, request.transport), take)
+                line = self._line = Line(ws, request.transport)
+                await self._serve(line, take)
             return ws
         finally:
-            self._playback.left()
+            self._playback.left()  # whoever follows the client learns what its end means
+            self._line = None
+            if line is not None:
+                line.gone()
 
     async def _serve(self, line: Line, take: Take) -> None:
-        self._line = line
         playing = asyncio.ensure_future(self._play(line, take))
         try:
             await self._read(line)
         finally:
-            self._line = None
-            line.gone()
             playing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await playing

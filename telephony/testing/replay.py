@@ -6,7 +6,9 @@ import asyncio
 import concurrent.futures
 import contextlib
 import hmac
+import math
 import secrets
+import time
 from typing import TYPE_CHECKING, Any, Iterable
 
 from telephony.errors import InvalidArgumentError, TelephonyError, WaitTimeoutError
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
     from telephony.client import Client
     from telephony.testing.player import Player
+
+#: On leaving, a client that neither answers nor ends is not waited for any longer than this.
+LEAVE_SECONDS = 1.0
 
 
 class Replay(Hosted["Player"]):
@@ -87,6 +92,8 @@ class Replay(Hosted["Player"]):
     def __exit__(self, kind: object = None, *_: object) -> None:
         """Stop; raises a `ReplayDifference` that nobody was told of, unless another error is."""
         __tracebackhide__ = True
+        if kind is None:
+            self._follow(LEAVE_SECONDS)  # a client that was closed before counts as closed
         self.stop()
         if kind is None and not self._told:
             self._tell()
@@ -174,8 +181,8 @@ class Replay(Hosted["Player"]):
             raise TelephonyError("the replay does not run: use `with`, or start()")
         return running.server
 
-    def _follow(self) -> None:
-        """Return once the client has taken in all it was sent, or is gone."""
+    def _follow(self, most: float = math.inf) -> None:
+        """Return once the client has taken in all it was sent, or is gone, or *most* is over."""
         running = self._running
         if running is None:
             return
@@ -185,7 +192,8 @@ class Replay(Hosted["Player"]):
         except RuntimeError:  # it was stopped meanwhile
             following.close()
             return
-        while running is self._running:
+        end = time.monotonic() + most
+        while running is self._running and time.monotonic() < end:
             with contextlib.suppress(concurrent.futures.TimeoutError):
                 with contextlib.suppress(concurrent.futures.CancelledError):
                     followed.result(LOOK_SECONDS)

@@ -117,7 +117,9 @@ def test_signals_leave_the_terminal_tidy(cm: Sandbox, number: signal.Signals) ->
         assert 130 == terminal.finish()
 
         assert not terminal.cursor_hidden
-        assert "disconnected" in terminal.screen()[-1]
+        left = terminal.screen()
+        assert [] == [row for row in left if CALLER in row and "->" not in row]
+        assert any("disconnected" in row for row in left)
         assert terminal.raw.endswith((b"\n", b"\x1b[?25h", b"\x1b[2K"))
 
 

@@ -7,6 +7,7 @@ import re
 import ssl
 import sys
 import textwrap
+import threading
 
 import pytest
 import trustme
@@ -412,6 +413,17 @@ def test_the_pace_of_the_recording(path):
         with Replay(file, speed=2) as replay, replay.client():
             with pytest.raises(WaitTimeoutError, match="line 6: agora_bridge_start of call 4f1c"):
                 replay.wait_finished(0.05)
+
+
+def test_a_client_that_is_closed_when_the_replay_is_left(path):
+    """It closed too early, even if the server has not had the time to see it."""
+    replay = Replay(incident(path, PRESS, answer("send_dtmf_1"))).start()
+    with replay.client():
+        seeing = threading.Event()
+        replay._running.loop.call_soon_threadsafe(seeing.wait)
+    threading.Timer(0.2, seeing.set).start()
+    with pytest.raises(ReplayDifference, match="the client closed its connection here"):
+        replay.__exit__()
 
 
 def test_driving_at_the_pace_of_the_recording(path):
