@@ -6,7 +6,6 @@ import gc
 import itertools
 import os
 import signal
-import sys
 import threading
 import time
 from typing import Iterator
@@ -40,8 +39,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-# The last websockets for Python 3.10 leaves its server's pipe behind; ours are seen elsewhere.
-_WATCHED = ("socket:", "anon_inode:") + (("pipe:",) if sys.version_info >= (3, 11) else ())
+_WATCHED = ("socket:", "anon_inode:", "pipe:")
 
 
 def _descriptors() -> set[tuple[str, str]]:

@@ -7,17 +7,26 @@ events out of order, frames nobody has heard of.
 from __future__ import annotations
 
 import json
+import os
 import queue
 import threading
 from typing import Any
 
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.server import ServerConnection, serve
+from websockets.sync.server import Server, ServerConnection, serve
 
 from telephony import Client
 from tests.canary import AUTH_TOKEN
 
 SECONDS = 10.0
+
+
+def close_pipe(server: Server) -> None:
+    """Close what the last websockets for Python 3.10 leaves open of a server that has ended."""
+    for name in ("shutdown_watcher", "shutdown_notifier"):
+        descriptor = getattr(server, name, None)
+        if isinstance(descriptor, int):  # later ones have sockets there, and close them
+            os.close(descriptor)
 
 
 class Line:
@@ -115,6 +124,7 @@ class ScriptedCM:
         for line in self._all:
             line.closed.wait(SECONDS)
         self._thread.join(SECONDS)
+        close_pipe(self._server)
 
     def line(self, timeout: float = SECONDS) -> Line:
         """Wait for the next connection."""

@@ -71,9 +71,11 @@ class Patience:
         return on_interruption(self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        if not self._out.obeys(number):
+            return
         if self._interrupted:
             raise KeyboardInterrupt
-        self._interrupted = self._out.ending = True
+        self._interrupted = True
         self._out.held()
 
     def check(self) -> None:

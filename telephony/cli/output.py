@@ -54,6 +54,7 @@ class Output(abc.ABC):
     def __init__(self, out: TextIO, err: TextIO) -> None:
         self.broken = False
         self.ending = False
+        self._own = False  # a SIGINT of our own is under way
         self._out = out
         self._err = err
         self._lock = threading.Lock()  # guards _out: lines must not mix
@@ -121,6 +122,20 @@ class Output(abc.ABC):
             with contextlib.suppress(OSError):  # not a stream: it may be in use by what this hit
                 os.write(2, f"telephony: {HELD}\n".encode())
 
+    def obeys(self, number: int) -> bool:
+        """Whether signal *number* is to interrupt. In a signal handler.
+
+        That the terminal is gone is told by a SIGHUP and by what cannot be printed, in any order:
+        that is no second interruption, which would keep a first one from hanging up.
+        """
+        own = self._own and number == signal.SIGINT
+        if own:
+            self._own = False
+        gone = own or number == getattr(signal, "SIGHUP", None)
+        obeyed = not (gone and self.ending)
+        self.ending = True
+        return obeyed
+
     # --- how it is said ----------------------------------------------------------------------
 
     def _encodable(self, text: str) -> str:
@@ -145,9 +160,9 @@ class Output(abc.ABC):
         self._interrupt()
 
     def _interrupt(self) -> None:
-        """Have the main thread end; once: a second Ctrl-C would keep it from hanging up."""
-        if not self.ending:
-            self.ending = True
+        """Have the main thread end, unless it does."""
+        if not self.ending and not self._own:
+            self._own = True
             interrupt_main()
 
     def _give_up(self) -> None:

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import sys
 from types import FrameType
-from typing import NoReturn, Sequence
+from typing import Sequence
 
 from telephony.cli.arguments import parser
 from telephony.cli.columns import Columns
@@ -34,9 +34,9 @@ def run(argv: Sequence[str] | None = None) -> int:
         logging.basicConfig(level=logging.INFO, handlers=[_Noted(out)])
     code = INTERRUPTED
 
-    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
-        out.ending = True
-        raise KeyboardInterrupt
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if out.obeys(number):
+            raise KeyboardInterrupt
 
     try:
         with contextlib.suppress(KeyboardInterrupt), on_interruption(interrupt):

@@ -339,7 +339,7 @@ def did_step(run: Run, env: dict[str, str], *options: str) -> tuple[int, str, di
 def shop() -> Iterator[Sandbox]:
     """A Call Manager with two App IDs, each with its own DID."""
     dids = {"app-a": [DID], "app-b": ["+18005550199"]}
-    with Sandbox(time_scale=50, lookup_hold=250, dids=dids) as sandbox:
+    with Sandbox(time_scale=50, lookup_hold=250, cm_hold=500, dids=dids) as sandbox:
         yield sandbox
 
 

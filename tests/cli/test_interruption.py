@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import threading
 
 import pytest
 
+from telephony.cli.columns import Columns
 from telephony.cli.interruption import on_interruption
 from tests.cli.programs import SECONDS
 
@@ -97,3 +99,40 @@ def test_while_it_starts() -> None:
     )
 
     assert (130, "", "") == (done.returncode, done.stdout, done.stderr)
+
+
+GONE = "what cannot be printed"
+
+
+@pytest.mark.parametrize("told, obeyed", [
+    ([GONE, signal.SIGHUP], [True, False]),
+    ([signal.SIGHUP, GONE], [True]),
+    ([GONE, GONE], [True]),
+    ([signal.SIGINT, signal.SIGHUP], [True, False]),
+    ([signal.SIGINT, signal.SIGINT], [True, True]),
+    ([GONE, signal.SIGINT], [True, True]),
+    ([signal.SIGHUP, signal.SIGTERM], [True, True]),
+])  # fmt: skip
+def test_a_terminal_that_is_gone_interrupts_once(told, obeyed):
+    """However it is told: twice would keep the first from hanging up. Who asks again is obeyed."""
+    out = Columns(io.StringIO(), io.StringIO())
+    found = []
+    with on_interruption(lambda number, frame: found.append(out.obeys(number))):
+        for each in told:
+            if each is GONE:
+                out._interrupt()
+            else:
+                signal.raise_signal(each)
+    assert obeyed == found
+
+
+def test_a_terminal_that_is_gone_is_noticed_by_both_at_once():
+    """The SIGHUP is not handled yet when something cannot be printed."""
+    out = Columns(io.StringIO(), io.StringIO())
+    found = []
+    with on_interruption(lambda number, frame: found.append(out.obeys(number))):
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGHUP])
+        signal.raise_signal(signal.SIGHUP)
+        out._interrupt()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT, signal.SIGHUP])
+    assert [True, False] == found

@@ -10,7 +10,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from websockets.sync.server import ServerConnection, serve
 
-SECONDS = 10.0
+from tests.scripted import SECONDS, close_pipe
 
 
 class Wiretap:
@@ -68,3 +68,4 @@ class Wiretap:
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._thread.join(SECONDS)
+        close_pipe(self._server)
