@@ -143,7 +143,7 @@ class Connection(Generic[C]):
                     raise
                 if ended:
                     return
-                opened = link.transport is not None and link.transport.opened
+                phase = "dns" if link.transport is None else link.transport.phase
                 if mine:
                     self._cancel(attempt)
         finally:
@@ -151,7 +151,7 @@ class Connection(Generic[C]):
         trying = "" if mine else "; it is still being tried"
         raise ConnectError(
             f"no connection to {self._options.host} within {seconds:g} s{trying}",
-            phase="register" if opened else "tcp",
+            phase=phase,
         )
 
     def _begin(self, deadline: Deadline) -> None:

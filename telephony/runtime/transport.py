@@ -12,7 +12,7 @@ import contextlib
 import socket
 import ssl
 import time
-from typing import Generator, Literal
+from typing import ContextManager, Generator, Literal
 
 import attrs
 from websocket import ABNF
@@ -55,6 +55,7 @@ class Transport:
         self._reader = frames.FrameReader(options.max_message_size, options.max_fragments)
         self.last_seen = time.monotonic()
         self.opened = False
+        self.phase = "dns"  # what open() is at
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else "open" if self.opened else "not open"
@@ -75,25 +76,29 @@ class Transport:
             proxy = handshake.choose_proxy(endpoint, self._options.proxy)
             target = proxy or endpoint
             place = f"{'the proxy ' if proxy else ''}{target.host}"
-            with _mapped("proxy" if proxy else "dns", f"cannot reach {place}"):
+            with self._phase("proxy" if proxy else "dns", f"cannot reach {place}"):
                 stream.prepare()
                 addresses = resolve.resolve(target.host, target.port, stream, deadline)
-            with _mapped("proxy" if proxy else "tcp", f"cannot reach {place}:{target.port}"):
+            with self._phase("proxy" if proxy else "tcp", f"cannot reach {place}:{target.port}"):
                 stream.connect(addresses, deadline)
             if proxy is not None:
-                with _mapped("proxy", f"no tunnel through {place}:{target.port}"):
+                with self._phase("proxy", f"no tunnel through {place}:{target.port}"):
                     handshake.tunnel(stream, endpoint, proxy, deadline)
             if endpoint.secure:
-                with _mapped("tls", f"no TLS connection with {endpoint.authority}"):
+                with self._phase("tls", f"no TLS connection with {endpoint.authority}"):
                     context = self._options.ssl_context or ssl.create_default_context()
                     stream.start_tls(context, endpoint.host, deadline)
-            with _mapped("upgrade", f"no WebSocket connection with {endpoint.authority}"):
+            with self._phase("upgrade", f"no WebSocket connection with {endpoint.authority}"):
                 handshake.upgrade(stream, endpoint, self._options.headers, deadline)
         except BaseException:
             stream.abort(_GOING)
             raise
         self.last_seen = time.monotonic()
-        self.opened = True
+        self.phase, self.opened = "register", True
+
+    def _phase(self, phase: str, trouble: str) -> ContextManager[None]:
+        self.phase = phase
+        return _mapped(phase, trouble)
 
     def receive(self, timeout: float | None) -> list[str | bytes]:
         """Every whole message at hand, in order; the reader's thread only.

@@ -31,7 +31,8 @@ from tests.unit.runtime.transport_peers import Gone, Peer, Server
 TOKEN = "Basic c2VjcmV0LXRva2Vu"
 ELSEWHERE = {"CM_HOST": "cm.invalid", "AUTH_TOKEN": TOKEN, "APPID": "app"}
 DID = "+18005550100"
-
+#: Seconds for what takes all of them.
+PATIENCE = "1"
 
 Checked = Callable[..., tuple[int, str, str, str]]
 Run = Callable[..., tuple[int, list[dict[str, Any]]]]
@@ -88,7 +89,7 @@ def test_connection_refused(check: Checked) -> None:
 
 def test_packets_that_go_nowhere(check: Checked) -> None:
     with full_listener() as port:
-        found = check("--timeout", "0.5", CM_HOST=f"ws://127.0.0.1:{port}")
+        found = check("--timeout", PATIENCE, CM_HOST=f"ws://127.0.0.1:{port}")
     assert (1, "tcp", "no_answer") == found[:3]
     assert "firewall" in found[3]
 
@@ -237,7 +238,7 @@ def test_a_server_that_is_not_http(check: Checked) -> None:
 
 def test_a_server_that_says_nothing(check: Checked) -> None:
     with Server(Peer.until_gone) as server:
-        found = check("--timeout", "0.5", CM_HOST=server.url)
+        found = check("--timeout", PATIENCE, CM_HOST=server.url)
     assert (1, "upgrade", "no_answer") == found[:3]
 
 
@@ -259,7 +260,7 @@ def test_a_websocket_server_that_is_no_call_manager(check: Checked, greeting: by
         peer.until_gone()
 
     with Server(chat) as server:
-        found = check("--timeout", "0.5", CM_HOST=server.url)
+        found = check("--timeout", PATIENCE, CM_HOST=server.url)
     assert (1, "register", "not_a_call_manager") == found[:3]
 
 
@@ -269,7 +270,7 @@ def test_a_registration_that_is_not_answered(check: Checked) -> None:
         peer.until_gone()
 
     with Server(slow) as server:
-        found = check("--timeout", "0.5", CM_HOST=server.url)
+        found = check("--timeout", PATIENCE, CM_HOST=server.url)
     assert (1, "register", "not_registered") == found[:3]
 
 
@@ -316,7 +317,7 @@ def test_commands_that_are_not_answered(check: Checked) -> None:
                 pass
 
     with Server(deaf) as server:
-        found = check("--timeout", "0.5", CM_HOST=server.url)
+        found = check("--timeout", PATIENCE, CM_HOST=server.url)
     assert (1, "command", "no_answer_to_commands") == found[:3]
 
 

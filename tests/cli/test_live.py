@@ -279,8 +279,11 @@ def test_more_calls_than_there_is_room_for(cm: Sandbox) -> None:
         terminal.wait_text("listening")
         for number in range(12):
             cm.incoming(to=DID, from_=f"+155500000{number:02}")
-        rows = terminal.wait_text("and 5 more", "+15550000011")
-        assert 8 <= [("state" in row and "time" in row) for row in rows].index(True)
+        terminal.wait_text("and 5 more", "+15550000011")
+        # It takes as many lines to fill the upper half.
+        terminal.wait_for(
+            lambda rows: 8 <= [("state" in row and "time" in row) for row in rows].index(True)
+        )
         terminal.type(CTRL_C)
         assert 130 == terminal.finish()
 

@@ -21,7 +21,9 @@ from telephony import (
     NotConnectedError,
     RegistrationError,
 )
+from telephony.runtime import connection
 from telephony.runtime.backoff import Backoff
+from tests.canary import AUTH_TOKEN
 from tests.conftest import DIAL
 from tests.regression.conftest import JOIN, Story, answered, dialled, offered, settled, synced
 from tests.scripted import SECONDS, Recorded, Running
@@ -426,3 +428,14 @@ def test_wait_connected_from_any_state(scripted):
     assert client.wait_connected(0)
     client.close()
     assert client.wait_connected(None) is False
+
+
+def test_the_step_at_which_the_time_was_up(monkeypatch):
+    """It is told even where the one who waits gives up before the reader does."""
+    monkeypatch.setattr(connection, "GRACE_SECONDS", -1.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        client = Client(f"ws://127.0.0.1:{silent.getsockname()[1]}", AUTH_TOKEN, None, "APP")
+        with pytest.raises(ConnectError, match="within 2 s") as caught:
+            client.connect(timeout=2)
+        assert "upgrade" == caught.value.phase
+        client.close()
