@@ -44,7 +44,7 @@ HELD = "interrupted: hanging up as soon as it can be (again: leave at once)"
 
 
 class Output(abc.ABC):
-    """Prints to *out*, complaints to *err*; any thread may. A context manager: `close`.
+    """Prints to *out*, complaints to *err*; any thread may.
 
     When *out* cannot be written to, nothing is printed any more, ``broken`` is true from then
     on, and the main thread is interrupted as by Ctrl-C, unless it is ``ending`` anyway. It is
@@ -58,12 +58,6 @@ class Output(abc.ABC):
         self._out = out
         self._err = err
         self._lock = threading.Lock()  # guards _out: lines must not mix
-
-    def __enter__(self) -> Output:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Leave the terminal as it is to be found; nothing is printed after that."""
