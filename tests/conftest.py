@@ -27,6 +27,8 @@ DIAL = {
     "region": "AREA_CODE_NA",
     "sip": canary.SIP,
 }
+# A fast clock, which does not hurry those who are to accept a call: they have 5 s of ours.
+PATIENT = {"time_scale": 50, "lookup_hold": 250, "cm_hold": 500}
 
 
 # As most users have it, though the tests have the extra `speed` installed: some tests take both.
@@ -100,7 +102,7 @@ def no_proxy_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def cm() -> Iterator[Sandbox]:
     """A sandbox with a fast clock, which does not hurry those who are to accept a call."""
-    with Sandbox(time_scale=50, lookup_hold=250, cm_hold=500) as sandbox:
+    with Sandbox(**PATIENT) as sandbox:
         yield sandbox
 
 

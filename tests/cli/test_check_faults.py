@@ -15,6 +15,7 @@ import pytest
 from telephony.cli import main
 from telephony.sandbox import Sandbox
 from tests.cli.programs import OURS, SECONDS
+from tests.conftest import PATIENT
 from tests.faults.certificates import authority, server_context
 from tests.faults.slow_peers import (
     CONNECTED,
@@ -340,7 +341,7 @@ def did_step(run: Run, env: dict[str, str], *options: str) -> tuple[int, str, di
 def shop() -> Iterator[Sandbox]:
     """A Call Manager with two App IDs, each with its own DID."""
     dids = {"app-a": [DID], "app-b": ["+18005550199"]}
-    with Sandbox(time_scale=50, lookup_hold=250, cm_hold=500, dids=dids) as sandbox:
+    with Sandbox(**PATIENT, dids=dids) as sandbox:
         yield sandbox
 
 

@@ -16,6 +16,7 @@ from telephony.cli.jsonlines import JsonLines
 from telephony.sandbox import Sandbox
 from tests.cli.programs import TELEPHONY, environment, run
 from tests.cli.terminal import Terminal
+from tests.conftest import PATIENT
 
 PLACED = [
     "call_initiated",
@@ -43,7 +44,7 @@ ACCEPTED = [
 @pytest.fixture
 def served() -> Iterator[Sandbox]:
     """A sandbox such as the demo runs on, faster still."""
-    with Sandbox(time_scale=50, dids=[HOTLINE, CLOSED_LINE]) as sandbox:
+    with Sandbox(**PATIENT, dids=[HOTLINE, CLOSED_LINE]) as sandbox:
         yield sandbox
 
 
@@ -120,7 +121,7 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
 
 def test_the_story_on_a_sandbox_given() -> None:
     """The summary counts what was told."""
-    with Sandbox(time_scale=50, dids=[HOTLINE, CLOSED_LINE]) as cm:
+    with Sandbox(**PATIENT, dids=[HOTLINE, CLOSED_LINE]) as cm:
         last = told(cm)[-1]
 
         assert ("summary", 20) == (last["event"], last["events"])

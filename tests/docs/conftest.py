@@ -10,6 +10,7 @@ import pytest
 
 from telephony.sandbox import Sandbox
 from tests.cli.programs import OURS
+from tests.conftest import PATIENT
 from tests.docs.play import Output, Play
 
 
@@ -21,7 +22,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Sandb
     with contextlib.ExitStack() as stack:
 
         def start(**settings: Any) -> Sandbox:
-            sandbox = stack.enter_context(Sandbox(**{"time_scale": 50, **settings}))
+            sandbox = stack.enter_context(Sandbox(**{**PATIENT, **settings}))
             monkeypatch.setenv("CM_HOST", sandbox.url)
             monkeypatch.setenv("AUTH_TOKEN", sandbox.auth_token)
             monkeypatch.setenv("APPID", sandbox.app_id)

@@ -6,7 +6,7 @@ import pytest
 
 from telephony import CallIncoming, InvalidArgumentError
 from telephony.sandbox import Sandbox
-from tests.conftest import DIAL
+from tests.conftest import DIAL, PATIENT
 from tests.regression.conftest import JOIN, answered, dialled, offered, synced
 from tests.scripted import SECONDS, Recorded, Running
 
@@ -93,7 +93,7 @@ def test_events_of_an_app_id_that_is_not_told(connected):
 
 def test_two_app_ids_on_the_sandbox():
     """Calls of two App IDs on one route, inbound and outbound, hung up one by one."""
-    with Sandbox(time_scale=50, dids={"app-a": ["+18001"], "app-b": ["+18002"]}) as cm:
+    with Sandbox(**PATIENT, dids={"app-a": ["+18001"], "app-b": ["+18002"]}) as cm:
         with cm.client(app_id="MULTI") as client:
             kept = Recorded()
             client.on(CallIncoming, lambda event: kept(event) or True)

@@ -53,8 +53,9 @@ def connect() -> None:
 
 
 def wait_connected() -> None:
+    client = Client.from_env()
     ready()
-    Client.from_env().wait_connected()
+    client.wait_connected()
 
 
 def run_forever() -> None:
@@ -65,8 +66,8 @@ def run_forever() -> None:
 
 
 def run_forever_connecting() -> None:
-    ready()
     client = Client.from_env(connect_timeout=600)
+    ready()
     client.run_forever()
     say("over", client.closed)
 
