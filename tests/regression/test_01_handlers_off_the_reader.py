@@ -69,13 +69,13 @@ def test_reject_inside_the_incoming_callback(cm):
 def test_a_handler_slower_than_the_keepalive_keeps_the_connection(connected):
     """While a callback is at work for longer than ``ping_timeout``, reading goes on."""
     lost, finished = Recorded(), threading.Event()
-    client, line = connected(ping_interval=0.05, ping_timeout=0.3)
+    client, line = connected(ping_interval=0.05, ping_timeout=1.5)
     client.on(Disconnected, lost)
     call = dialled(client, line)
 
     @client.on(CallAnswered)
     def work(event):
-        assert not threading.Event().wait(1.0)  # the slowness is what is tested
+        assert not threading.Event().wait(2.5)  # the slowness is what is tested
         finished.set()
 
     line.event("call_answered", "call-1")

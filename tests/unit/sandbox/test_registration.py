@@ -167,7 +167,7 @@ def test_a_silent_peer_is_dropped(sandbox):
 
 def test_a_peer_that_answers_is_not_dropped(sandbox, phone):
     """Pongs are life enough."""
-    cm = sandbox(ping_interval=0.02, ping_timeout=0.5)
+    cm = sandbox(ping_interval=0.05, ping_timeout=1.5)
     line = phone(cm)
     for _ in range(40):
         line.wait_opcode(PING)
