@@ -27,8 +27,8 @@ DIAL = {
     "region": "AREA_CODE_NA",
     "sip": canary.SIP,
 }
-# A fast clock, which does not hurry those who are to accept a call: they have 5 s of ours.
-PATIENT = {"time_scale": 50, "lookup_hold": 250, "cm_hold": 500}
+# A fast clock, which does not hurry those who are to accept a call: they have 20 s of ours.
+PATIENT = {"time_scale": 50, "lookup_hold": 1000, "cm_hold": 2000}
 
 
 # As most users have it, though the tests have the extra `speed` installed: some tests take both.

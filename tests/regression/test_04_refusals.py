@@ -177,7 +177,7 @@ def test_the_hold_is_over(cm):
     kept = Recorded()
     client.on(CallIncoming, lambda event: kept(event) or True)
     with client:
-        far = cm.incoming(to="+1800", from_="+1555")
+        far = cm.incoming(to="+1800", from_="+1555", hold=25)
         call = kept.next().call
         assert "NO_ANSWER" == far.wait_ended(SECONDS)
         with pytest.raises(CallNotFoundError):

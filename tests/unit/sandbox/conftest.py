@@ -16,7 +16,7 @@ def sandbox() -> Iterator[Callable[..., Sandbox]]:
     started: list[Sandbox] = []
 
     def start(**options: Any) -> Sandbox:
-        cm = Sandbox(**{"time_scale": 100.0, "lookup_hold": 500.0, "cm_hold": 1000.0, **options})
+        cm = Sandbox(**{"time_scale": 100.0, "lookup_hold": 2000.0, "cm_hold": 4000.0, **options})
         started.append(cm)
         return cm.start()
 
