@@ -191,7 +191,7 @@ def test_attempts_that_reach_nobody(proxy, client_of):
     """A network that takes connections and swallows them: each attempt ends, the next is made."""
     client = client_of(connect_timeout=0.3)
     back = recorded(client, Connected)
-    client.connect()
+    client.connect(SECONDS)
     back.next()
     proxy.blackhole()
     proxy.end(RST)

@@ -148,7 +148,7 @@ def test_a_kept_call_that_is_never_accepted_goes(connected, monkeypatch):
 
 def test_an_accepted_call_is_held_no_more(connected, monkeypatch):
     """Once accepted it outlives the 60 s (here less) in which another call goes."""
-    monkeypatch.setattr(table, "INCOMING_SECONDS", 0.2)
+    monkeypatch.setattr(table, "INCOMING_SECONDS", 3.0)
     client, line = connected()
     first = offered(client, line, "call-9")
     accepting = Running(first.accept, **JOIN)

@@ -355,7 +355,7 @@ def test_the_hangup_of_an_orphan_is_told(connected):
 def test_the_sandbox_delays_the_answer(cm):
     """On the sandbox: the answer is held back too long, and the call is hung up there."""
     with cm.client(dial_timeout=0.3) as client:
-        cm.script_dial("answer", ring=0, delay=50)  # one second
+        cm.script_dial("answer", ring=0, delay=150)  # three seconds
         with pytest.raises(CommandTimeoutError) as caught:
             client.dial(**DIAL)
         command = cm.wait_for_command("endcall", SECONDS)

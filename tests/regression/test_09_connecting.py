@@ -63,7 +63,7 @@ def test_the_upgrade_has_a_deadline(deaf):
 @pytest.mark.parametrize("greeted", [False, True])
 def test_the_handshake_has_a_deadline(scripted, greeted):
     """A CM that never says ``connected``, or never ``registered``, is given up in time."""
-    client = scripted.client(connect_timeout=0.3)
+    client = scripted.client(connect_timeout=2)
     connecting = Running(client.connect)
     line = scripted.line()
     if greeted:
@@ -263,7 +263,7 @@ def test_a_lost_socket_is_closed(connected, scripted, how):
 
 def test_the_socket_of_a_silent_cm_is_closed(cm):
     """A peer without a word for ``ping_timeout`` is dead: given up, closed, made again."""
-    with cm.client(ping_interval=0.05, ping_timeout=0.3, reconnect=QUICK) as client:
+    with cm.client(ping_interval=0.05, ping_timeout=1.5, reconnect=QUICK) as client:
         lost = Recorded()
         client.on(Disconnected, lost)
         cm.silence()
@@ -311,7 +311,7 @@ def test_a_call_that_ended_in_the_outage(connected, scripted):
 
 def test_a_stale_call_goes_in_the_end(connected, scripted):
     """After ``stale_timeout`` of silence it is tracked no more; one that speaks stays."""
-    client, line = connected(reconnect=QUICK, stale_timeout=0.3)
+    client, line = connected(reconnect=QUICK, stale_timeout=3)
     one, two = answered(client, line), answered(client, line, "call-2", uid="101")
     line.drop()
     line = next_line(client, scripted)
