@@ -6,15 +6,14 @@ import asyncio
 import concurrent.futures
 import contextlib
 import hmac
-import math
 import secrets
-import time
 from typing import TYPE_CHECKING, Any, Iterable
 
 from telephony.errors import InvalidArgumentError, TelephonyError, WaitTimeoutError
 from telephony.protocol.commands import checked_seconds, checked_wait
 from telephony.recording import read
 from telephony.runtime.backoff import Backoff
+from telephony.runtime.deadline import Deadline
 from telephony.sandbox.hosting import Hosted
 from telephony.testing.driver import LOOK_SECONDS, Driver
 from telephony.testing.playback import Playback, ReplayDifference, app_id_of, registration_of
@@ -181,8 +180,8 @@ class Replay(Hosted["Player"]):
             raise TelephonyError("the replay does not run: use `with`, or start()")
         return running.server
 
-    def _follow(self, most: float = math.inf) -> None:
-        """Return once the client has taken in all it was sent, or is gone, or *most* is over."""
+    def _follow(self, most: float | None = None) -> None:
+        """Return once the client has all it was sent, or is gone; at most *most* seconds."""
         running = self._running
         if running is None:
             return
@@ -192,8 +191,8 @@ class Replay(Hosted["Player"]):
         except RuntimeError:  # it was stopped meanwhile
             following.close()
             return
-        end = time.monotonic() + most
-        while running is self._running and time.monotonic() < end:
+        deadline = Deadline(most)
+        while running is self._running and not deadline.expired:
             with contextlib.suppress(concurrent.futures.TimeoutError):
                 with contextlib.suppress(concurrent.futures.CancelledError):
                     followed.result(LOOK_SECONDS)
