@@ -335,7 +335,7 @@ class Client(CallControl):
         """
         if self.closed:
             raise ClientClosedError("the client was closed: make a new one")
-        with stopped_by_signals():
+        with stopped_by_signals(lambda: self.close(hangup_active=hangup_active)):
             try:
                 self.connect()
                 self._connection.wait_over()

@@ -636,14 +636,19 @@ def test_run_forever_until_closed(scripted):
     assert running.result() is None
 
 
-def test_run_forever_hangs_up(cm):
-    """If it is to; the signal comes while it waits."""
+def of_the_process(number: int) -> None:
+    signal.pthread_kill(threading.main_thread().ident, number)
+
+
+@pytest.mark.parametrize("send", [of_the_process, signal.raise_signal])
+def test_run_forever_hangs_up(cm, send):
+    """If it is to; the signal comes while it waits, under gevent in another greenlet, too."""
     client, ended = cm.client(), []
 
     def dial_and_stop() -> None:
         assert client.wait_connected(SECONDS)
         ended.append(client.dial(**DIAL))
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
+        send(signal.SIGTERM)
 
     calling = Running(dial_and_stop)
     client.run_forever(hangup_active=True)
