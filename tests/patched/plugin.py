@@ -31,9 +31,9 @@ def pytest_configure(config: pytest.Config) -> None:
     hub.threadpool.apply(int)
 
     def kill(_: int, number: int) -> None:
-        # The ident of a greenlet is no thread of the system's. A real thread sends it, so that it
-        # comes as from outside: mostly while all greenlets wait.
-        hub.threadpool.spawn(os.kill, os.getpid(), number)
+        # The ident of a greenlet is no thread of the system's. The hub sends it, so that it comes
+        # while no greenlet runs, as most signals from outside do.
+        hub.loop.run_callback(os.kill, os.getpid(), number)
 
     signal.pthread_kill = kill  # type: ignore[assignment]
     stop = transport_peers.Server.__exit__
