@@ -55,7 +55,7 @@ _ROWS = (
          "that the Call Manager runs", words="refused"),
     _row("tcp", "no_answer",
          "packets go nowhere: check the host and port in CM_HOST, and the firewalls in between",
-         words="no answer|timed out|within"),
+         words="no answer|timed out"),
     _row("tcp", "unreachable", _FIREWALL),
     _row("tls", "certificate_expired",
          "have its owner renew the certificate; if it is new, check this machine's clock",

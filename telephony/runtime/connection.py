@@ -150,7 +150,8 @@ class Connection(Generic[C]):
             link.log_changes()
         trying = "" if mine else "; it is still being tried"
         raise ConnectError(
-            f"no connection to {self._options.host} within {seconds:g} s{trying}",
+            f"no connection to {self._options.host} within {seconds:g} s: no answer in the time "
+            f"given{trying}",
             phase=phase,
         )
 

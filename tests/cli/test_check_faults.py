@@ -13,6 +13,7 @@ from typing import Any, Callable, Iterator
 import pytest
 
 from telephony.cli import main
+from telephony.runtime import connection
 from telephony.sandbox import Sandbox
 from tests.cli.programs import OURS, SECONDS
 from tests.conftest import PATIENT
@@ -237,7 +238,11 @@ def test_a_server_that_is_not_http(check: Checked) -> None:
     assert (1, "upgrade", "not_a_call_manager") == found[:3]
 
 
-def test_a_server_that_says_nothing(check: Checked) -> None:
+@pytest.mark.parametrize("grace", [1.0, -0.5])  # the reader gives up first, or who waits for it
+def test_a_server_that_says_nothing(
+    check: Checked, monkeypatch: pytest.MonkeyPatch, grace: float
+) -> None:
+    monkeypatch.setattr(connection, "GRACE_SECONDS", grace)
     with Server(Peer.until_gone) as server:
         found = check("--timeout", PATIENCE, CM_HOST=server.url)
     assert (1, "upgrade", "no_answer") == found[:3]

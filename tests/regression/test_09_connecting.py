@@ -78,7 +78,7 @@ def test_the_handshake_has_a_deadline(scripted, greeted):
 
 def test_chatter_does_not_prolong_the_handshake(scripted):
     """The deadline is for the whole of it, whatever events come meanwhile."""
-    client = scripted.client(connect_timeout=0.5)
+    client = scripted.client(connect_timeout=2)
     connecting = Running(client.connect)
     line = scripted.line()
     stop = threading.Event()
@@ -92,7 +92,7 @@ def test_chatter_does_not_prolong_the_handshake(scripted):
 
     chattering = Running(chatter)
     with pytest.raises(ConnectError):
-        connecting.result(5)
+        connecting.result(SECONDS)
     stop.set()
     chattering.result()
     client.close()
@@ -432,10 +432,10 @@ def test_wait_connected_from_any_state(scripted):
 
 def test_the_step_at_which_the_time_was_up(monkeypatch):
     """It is told even where the one who waits gives up before the reader does."""
-    monkeypatch.setattr(connection, "GRACE_SECONDS", -1.0)
+    monkeypatch.setattr(connection, "GRACE_SECONDS", -19.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         client = Client(f"ws://127.0.0.1:{silent.getsockname()[1]}", AUTH_TOKEN, None, "APP")
-        with pytest.raises(ConnectError, match="within 2 s") as caught:
-            client.connect(timeout=2)
+        with pytest.raises(ConnectError, match="within 20 s") as caught:
+            client.connect(timeout=20)  # and the one who waits: 1 s
         assert "upgrade" == caught.value.phase
         client.close()

@@ -73,7 +73,8 @@ class Seen:
             call = getattr(each, "call", None)
             info = getattr(each, "info", None)
             told = (each.name, info.state if info else None, getattr(each, "digits", None))
-            found.setdefault(call.call_id if call else "", []).append(told)
+            # Calls without an id have lanes of their own, which are not in step with the client's.
+            found.setdefault(call.call_id if call else None, []).append(told)
         return found
 
 
