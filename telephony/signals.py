@@ -33,7 +33,6 @@ def stopped_by_signals(elsewhere: Callable[[], None]) -> Generator[None, None, N
         _thread.start_new_thread(elsewhere, ())
 
     ours = threading.get_ident()
-
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.getsignal(number) for number in numbers}
     try:

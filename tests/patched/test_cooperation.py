@@ -201,3 +201,23 @@ def test_run_forever_ends_with_sigterm(connected):  # noqa: F811
     client.run_forever()
     assert ConnectionState.CLOSED is client.state
     assert time.monotonic() - started < SECONDS
+
+
+def test_a_signal_that_closes(connected):  # noqa: F811
+    """As the documents say: ``gevent.signal_handler`` runs it where it may block."""
+    client, line = connected()
+    call, closed = dialled(client, line), threading.Event()
+
+    def close() -> None:
+        client.close(hangup_active=True)
+        closed.set()
+
+    handler = gevent.signal_handler(signal.SIGTERM, close)
+    try:
+        signal.pthread_kill(0, signal.SIGTERM)
+        line.answer(line.receive("endcall"))
+        assert closed.wait(SECONDS)
+    finally:
+        handler.cancel()
+    assert not call.active
+    assert ConnectionState.CLOSED is client.state

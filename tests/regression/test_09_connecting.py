@@ -92,7 +92,7 @@ def test_chatter_does_not_prolong_the_handshake(scripted):
 
     chattering = Running(chatter)
     with pytest.raises(ConnectError):
-        connecting.result(SECONDS)
+        connecting.result(6.5)
     stop.set()
     chattering.result()
     client.close()
