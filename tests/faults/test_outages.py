@@ -69,7 +69,7 @@ def recorded(client: Client, kind: type) -> Recorded:
 @pytest.mark.parametrize("direction", ["both", UP, DOWN])
 def test_a_dead_peer_is_noticed(proxy, client_of, direction):
     """Nothing comes any more, and nothing says so: within ping_timeout that is a loss."""
-    client = client_of(ping_interval=0.1, ping_timeout=1.0, command_timeout=SECONDS)
+    client = client_of(ping_interval=0.1, ping_timeout=3.0, command_timeout=SECONDS)
     disconnected, connected = recorded(client, Disconnected), recorded(client, Connected)
     client.connect()
     assert not connected.next().reconnected
@@ -81,7 +81,7 @@ def test_a_dead_peer_is_noticed(proxy, client_of, direction):
     with pytest.raises(ConnectionLostError):  # and whoever waits for an answer hears of it
         client.command("sync")
     assert isinstance(disconnected.next().error, ConnectionLostError)
-    assert time.monotonic() - began < 1.0 + SLACK
+    assert time.monotonic() - began < 3.0 + SLACK
     assert ConnectionState.RECONNECTING == client.state
     proxy.heal()
     assert connected.next().reconnected
