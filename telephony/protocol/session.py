@@ -439,12 +439,12 @@ class Session(Generic[C]):
             call, call_id = request.call, _call_id_of(frame)
             if call is None:
                 return []
+            if refusal is not None:
+                self.calls.refused(call, now)
+                return []
             if call._place is ORPHAN:
-                if refusal is not None:
-                    self.calls.end(call, now)
-                    return []
                 self.calls.identify(call, call_id, now)
-            elif call._place is GONE and refusal is None:
+            elif call._place is GONE:
                 other = self.calls.get(call_id)  # made by events, as ours was taken for another
                 if other is not None:
                     self.calls.orphan(other, now)

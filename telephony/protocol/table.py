@@ -152,14 +152,18 @@ class CallTable(Generic[C]):
     def dial_failed(self, call: C, now: float) -> None:
         """The dial was refused, or never left."""
         self._undialled -= 1
-        self._routes.refused(call)
-        self.end(call, now)
+        self.refused(call, now)
         self._settle_suspects(now)
 
     def give_up(self, call: C, now: float) -> None:
         """The dial stopped waiting: the call leaves, and is remembered until it turns up."""
         self._undialled -= 1
         self.orphan(call, now)
+
+    def refused(self, call: C, now: float) -> None:
+        """The CM did not take the dial of *call*, whoever still waits for it."""
+        self._routes.refused(call)
+        self.end(call, now)
 
     def orphan(self, call: C, now: float) -> None:
         """Nobody holds *call*, which was dialled: it waits to turn up."""

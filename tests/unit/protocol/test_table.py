@@ -981,6 +981,21 @@ def test_the_late_hangup_of_a_refused_dial(conversation):
     assert ["endcall"] == [frame["action"] for frame in said(outcomes)]
 
 
+@pytest.mark.parametrize("taken", [False, True], ids=["lost", "taken for another"])
+def test_the_late_hangup_of_a_dial_that_was_refused_late(conversation, taken):
+    """Nobody waited for the refusal any more: the hangup is not the other dial's either."""
+    second = given_up(conversation)
+    if taken:
+        conversation.event("call_hangup", "id-0", **ROUTE)
+        assert Place.GONE is second.call._place
+    first = conversation.dial()
+    conversation.refuses(second, "Busy")
+    (event,) = conversation.event("call_hangup", "id-2", hangup_cause="USER_BUSY", **ROUTE)
+    assert event.call is not first.call
+    conversation.succeeds(first, callid="id-1")
+    assert [first.call] == conversation.calls
+
+
 def test_the_late_hangup_of_a_refused_dial_beside_a_call_that_is_up(conversation):
     """That call has another id: it goes on."""
     call = conversation.dialled("id-1")
