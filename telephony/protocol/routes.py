@@ -61,7 +61,8 @@ class Routes(Generic[C]):
 
     def refused(self, call: C) -> None:
         """The dial of *call* was refused: a hangup of it may still come, with an id unheard of."""
-        for route in {*call._routes, (call.info.channel, call.info.uid)}:  # events may have ended it
+        # An event may have ended it, and with that its place among the routes.
+        for route in {*call._routes, (call.info.channel, call.info.uid)}:
             self._refused[route] = None
             if len(self._refused) > LAST_WORDS_MOST:
                 self._refused.popitem(last=False)
