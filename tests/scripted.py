@@ -18,7 +18,7 @@ from websockets.sync.server import Server, ServerConnection, serve
 from telephony import Client
 from tests.canary import AUTH_TOKEN
 
-SECONDS = 10.0
+SECONDS = 30.0
 
 
 def close_pipe(server: Server) -> None:

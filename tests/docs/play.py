@@ -19,7 +19,7 @@ from tests.cli.programs import Program
 from tests.docs.rst import Block, blocks
 from tests.scripted import Running
 
-SECONDS = 10.0
+SECONDS = 30.0
 #: the commands that are installed with the packages
 COMMANDS = Path(sys.executable).parent
 

@@ -23,7 +23,7 @@ from tests.docs.rst import README, read, tables
 from tests.docs.web import free_port
 from tests.scripted import Recorded, Running, ScriptedCM
 
-SECONDS = 10.0
+SECONDS = 30.0
 MESSAGES = tables(read(README)[0])["troubleshooting"].first
 PRODUCERS: dict[str, Callable[[Sandbox], Any]] = {}
 Producer = Callable[[Sandbox], Any]

@@ -11,7 +11,7 @@ from telephony.runtime.deadline import Deadline
 from telephony.runtime.dispatcher import Dispatcher
 from tests.scripted import Running
 
-SECONDS = 10.0
+SECONDS = 30.0
 
 
 class Gate:

@@ -15,7 +15,7 @@ import struct
 import threading
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
-PATIENCE = 20  # seconds until a test that hangs is given up
+PATIENCE = 50  # seconds until a test that hangs is given up
 
 
 class Gone(Exception):

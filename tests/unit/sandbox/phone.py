@@ -22,7 +22,7 @@ DIAL = {
     "timeout": "60",
 }
 JOIN = {"channel": "support", "uid": "200", "token": "rtc-2"}
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 class Phone:
