@@ -204,7 +204,7 @@ def test_run_forever_ends_with_sigterm(connected):  # noqa: F811
     started = time.monotonic()
     client.run_forever()
     assert ConnectionState.CLOSED is client.state
-    assert time.monotonic() - started < SECONDS
+    assert time.monotonic() - started < 10
 
 
 def test_a_signal_that_closes(connected):  # noqa: F811

@@ -334,7 +334,7 @@ class TestReaching:
             monkeypatch.setattr(resolve, "_lookup", look)
             started = time.monotonic()
             transport.open(Deadline(PATIENCE))
-            assert time.monotonic() - started < PATIENCE / 2
+            assert time.monotonic() - started < 10
             transport.close()
 
     def test_name_with_several_addresses(self, monkeypatch):
