@@ -25,10 +25,11 @@ from telephony.errors import (
     TelephonyError,
 )
 from telephony.handlers import Handlers, Match
+from telephony.protocol.calls import CallInfo
 from telephony.protocol.commands import checked_seconds, checked_wait
 from telephony.protocol.events import Event
 from telephony.protocol.session import Session
-from telephony.protocol.states import ConnectionState
+from telephony.protocol.states import CallState, ConnectionState
 from telephony.runtime.backoff import Backoff
 from telephony.runtime.connection import Connection
 from telephony.runtime.deadline import Deadline
@@ -377,6 +378,29 @@ class Client(CallControl):
         with self._connection.lock:
             self._session.expire(time.monotonic())
             return self._session.calls.live()
+
+    def adopt(self, info: CallInfo) -> Call:
+        """Go on with a call of another client: one of this ``client_id``, in a process that died.
+
+        The CM sends a call's events to the ``client_id`` that dialled or accepted it, also when
+        that is registered anew. *info* is the last that was known of it, as somebody kept it. The
+        call is ``stale`` until its next event, and goes after ``stale_timeout``: it may have ended
+        unheard. An *info* without a ``call_id`` (but with ``channel`` and ``uid``) is a dial whose
+        answer the other did not live to hear: its call is remembered for 10 minutes and, when it
+        turns up, told as ``CallOrphaned`` and dealt with by ``orphan_policy``.
+
+        Adopt before ``connect()``, so that no event comes first; blocks for nothing. Returns the
+        call: the one there is if it is tracked already, an ended one if its end was heard
+        meanwhile. Raises ``InvalidArgumentError`` for an *info* that has ended or names no call,
+        ``ClientClosedError``, or ``ForkedClientError``.
+        """
+        if not isinstance(info, CallInfo):
+            raise InvalidArgumentError(f"info must be a CallInfo, not {type(info).__name__}")
+        if info.state is CallState.HANGUP or not info.active:
+            raise InvalidArgumentError(f"info is of a call that has ended ({info.call_id!r})")
+        if not info.call_id and not (info.channel and info.uid):
+            raise InvalidArgumentError("info names no call: it has no call_id, channel and uid")
+        return self._connection.adopt(info)
 
     # --- callbacks -------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ from telephony.protocol.events import Event
 from telephony.protocol.routes import Route, Routes
 from telephony.protocol.states import (
     ANSWERED,
+    BRIDGED,
     HANGUP,
     INCOMING,
     RINGING,
@@ -159,6 +160,30 @@ class CallTable(Generic[C]):
         """The dial stopped waiting: the call leaves, and is remembered until it turns up."""
         self._undialled -= 1
         self.orphan(call, now)
+
+    def adopt(self, info: CallInfo, now: float) -> C:
+        """Track a call of a client that is gone; one without an id is a dial that it gave up."""
+        call_id = info.call_id
+        known = self._by_id.get(call_id) if call_id else None
+        if known is not None:
+            return known
+        if call_id in self._ended:
+            return self._make(evolved(info, {"state": HANGUP, "active": False, "stale": False}))
+        call = self._admit(self._make(evolved(info, {"stale": True, "active": True})), call_id)
+        call._complete = is_complete(info)
+        if not call_id:
+            self.orphan(call, now)
+            return call
+        deadline = now + self._stale_timeout
+        if info.state is INCOMING:
+            call._held_until = now + INCOMING_SECONDS
+            deadline = min(deadline, call._held_until)
+        else:
+            call._accepted = True
+        if info.state is BRIDGED:
+            call._bridged_to = (info.channel, info.uid)
+        self._set_place(call, LIVE, deadline)
+        return call
 
     def refused(self, call: C, now: float) -> None:
         """The CM did not take the dial of *call*, whoever still waits for it."""

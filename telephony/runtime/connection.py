@@ -19,7 +19,7 @@ from telephony.errors import (
     TelephonyError,
 )
 from telephony.hooks import Hooks, counted
-from telephony.protocol.calls import TrackedCall
+from telephony.protocol.calls import CallInfo, TrackedCall
 from telephony.protocol.commands import Command, Dial
 from telephony.protocol.events import Disconnected, Event
 from telephony.protocol.session import Request, Session
@@ -307,6 +307,17 @@ class Connection(Generic[C]):
             with self.lock:
                 outcomes = self._session.disown(request, time.monotonic())
             self._link.carry_out(outcomes)
+
+    def adopt(self, info: CallInfo) -> C:
+        """Track a call that another client had; see ``Client.adopt``."""
+        self.check_process()
+        with self.lock:
+            self._check_open()
+            call = self._session.calls.adopt(info, time.monotonic())
+            transport = self._link.transport
+        if transport is not None:
+            transport.wake()  # the call has a time to go, which the reader is to keep
+        return call
 
     def decline(self, call: C) -> None:
         """Let go of an incoming call that no callback wanted, without a word to the CM."""
