@@ -262,6 +262,11 @@ def two_commands(block: Block, play: Play, output: Output) -> None:
     shell.exists(block.text)
 
 
+def callboard(block: Block, play: Play, output: Output) -> None:
+    """It can be asked for help; the page about it has it run."""
+    shell.exists(block.text)
+
+
 def long_runs(block: Block, play: Play, output: Output) -> None:
     """They can be asked for help; .ci/run runs them."""
     shell.exists(block.text)
