@@ -12,8 +12,10 @@ from typing import Any, Mapping
 import attrs
 
 from telephony.protocol.states import (
+    ANSWERED,
     BRIDGED,
     HANGUP,
+    INCOMING,
     ONCE,
     RINGING,
     TRANSITIONS,
@@ -301,6 +303,17 @@ def shared(text: str) -> str:
     if len(_shared) < SHARED_MOST:
         return _shared.setdefault(text, text)
     return _shared.get(text, text)
+
+
+def unheard_of(frame: Frame, name: str, channel: str = "", uid: str = "") -> CallInfo:
+    """What a call was before the event *name*, the first that is heard of it; see ``advance``."""
+    direction = shared(words_of(frame.get("direction")))
+    if name == "call_incoming":
+        direction = direction or "inbound"
+    state = INCOMING if direction == "inbound" else RINGING
+    if name == "dtmf_received":
+        state = ANSWERED
+    return CallInfo(state=state, direction=direction, channel=channel, uid=uid)
 
 
 def moment_of(frame: Frame) -> datetime | None:

@@ -99,7 +99,7 @@ def _flag(name: str, value: object) -> bool:
     return value
 
 
-def _sdk_options(name: str, value: object) -> str:
+def checked_sdk_options(name: str, value: object) -> str:
     """A JSON string; a dict is written as one."""
     if isinstance(value, Mapping):
         try:
@@ -123,7 +123,7 @@ def _reason(name: str, value: object) -> str:
     return value
 
 
-def _field(
+def checked_field(
     check: _Check, wire: str | None = None, *, default: Any = attrs.NOTHING, secret: bool = False
 ) -> Any:
     """A field that is checked as it is set; *wire* is its name there, if another one."""
@@ -139,8 +139,8 @@ def _field(
     )
 
 
-def _option(check: _Check, wire: str | None = None, *, secret: bool = False) -> Any:
-    return _field(_optional(check), wire, default=None, secret=secret)
+def checked_option(check: _Check, wire: str | None = None, *, secret: bool = False) -> Any:
+    return checked_field(_optional(check), wire, default=None, secret=secret)
 
 
 #: What is given as text or as a number (``sdk_options``: a dict), and is text once checked.
@@ -181,63 +181,63 @@ class Command:
 class Dial(Command):
     action: ClassVar[str] = "outbound"
 
-    to: str = _field(checked_text, secret=True)  # may be a SIP URI
-    from_: str = _field(checked_text, "from")
-    channel: str = _field(checked_text)
-    uid: AsText = _field(checked_word)
-    token: str = _field(checked_text, secret=True)
-    region: str = _field(checked_text)
-    timeout: AsText = _option(_ring_seconds)
-    sip: str | None = _option(checked_text, secret=True)
-    sip_domain: str | None = _option(checked_text)
-    app_id: str | None = _option(checked_text, "appid")
-    video: bool = _field(_flag, default=False)
-    sdk_options: AsText = _option(_sdk_options)
-    audio_scenario: AsText = _option(checked_word)
-    prompt: str | None = _option(checked_text)
-    webhook_url: str | None = _option(checked_text)
+    to: str = checked_field(checked_text, secret=True)  # may be a SIP URI
+    from_: str = checked_field(checked_text, "from")
+    channel: str = checked_field(checked_text)
+    uid: AsText = checked_field(checked_word)
+    token: str = checked_field(checked_text, secret=True)
+    region: str = checked_field(checked_text)
+    timeout: AsText = checked_option(_ring_seconds)
+    sip: str | None = checked_option(checked_text, secret=True)
+    sip_domain: str | None = checked_option(checked_text)
+    app_id: str | None = checked_option(checked_text, "appid")
+    video: bool = checked_field(_flag, default=False)
+    sdk_options: AsText = checked_option(checked_sdk_options)
+    audio_scenario: AsText = checked_option(checked_word)
+    prompt: str | None = checked_option(checked_text)
+    webhook_url: str | None = checked_option(checked_text)
 
 
 @attrs.frozen(kw_only=True)
 class CallCommand(Command):
     """A command about one call."""
 
-    call_id: str = _field(checked_text, "callid")
-    app_id: str | None = _option(checked_text, "appid")
+    call_id: str = checked_field(checked_text, "callid")
+    app_id: str | None = checked_option(checked_text, "appid")
 
 
 @attrs.frozen(kw_only=True)
 class JoinCommand(CallCommand):
     """A command that puts the call's audio into a channel."""
 
-    token: str = _field(checked_text, secret=True)
-    channel: str = _field(checked_text)
-    uid: AsText = _field(checked_word)
-    sdk_options: AsText = _option(_sdk_options)
-    audio_scenario: AsText = _option(checked_word)
+    token: str = checked_field(checked_text, secret=True)
+    channel: str = checked_field(checked_text)
+    uid: AsText = checked_field(checked_word)
+    sdk_options: AsText = checked_option(checked_sdk_options)
+    audio_scenario: AsText = checked_option(checked_word)
 
 
 @attrs.frozen(kw_only=True)
 class Accept(JoinCommand):
     action: ClassVar[str] = "accept"
 
-    webhook_url: str | None = _option(checked_text)
-    video: bool = _field(_flag, default=False)
+    webhook_url: str | None = checked_option(checked_text)
+    video: bool = checked_field(_flag, default=False)
 
 
 @attrs.frozen(kw_only=True)
 class Bridge(JoinCommand):
     action: ClassVar[str] = "bridge"
 
-    video: bool = _field(_flag, default=False)
+    video: bool = checked_field(_flag, default=False)
 
 
 @attrs.frozen(kw_only=True)
 class Rebridge(JoinCommand):
     action: ClassVar[str] = "rebridge"
 
-    current_channel: str = _field(checked_text)
-    current_uid: AsText = _field(checked_word)
+    current_channel: str = checked_field(checked_text)
+    current_uid: AsText = checked_field(checked_word)
 
 
 @attrs.frozen(kw_only=True)
@@ -249,7 +249,7 @@ class Unbridge(CallCommand):
 class Reject(CallCommand):
     action: ClassVar[str] = "reject"
 
-    reason: str = _field(_reason, default="")
+    reason: str = checked_field(_reason, default="")
 
 
 @attrs.frozen(kw_only=True)
@@ -270,22 +270,22 @@ class HangUp(CallCommand):
 class SendDtmf(CallCommand):
     action: ClassVar[str] = "send_dtmf"
 
-    digits: str = _field(_digits)
+    digits: str = checked_field(_digits)
 
 
 @attrs.frozen(kw_only=True)
 class Transfer(CallCommand):
     action: ClassVar[str] = "transfer"
 
-    destination: str = _field(checked_text)
-    leg: str | None = _option(_leg)
+    destination: str = checked_field(checked_text)
+    leg: str | None = checked_option(_leg)
 
 
 @attrs.frozen(kw_only=True)
 class Subscribe(Command):
     action: ClassVar[str] = "subscribe"
 
-    numbers: Any = _field(checked_numbers)
+    numbers: Any = checked_field(checked_numbers)
 
     def to_wire(self) -> dict[str, Any]:
         return {"action": self.action, "numbers": list(self.numbers)}
@@ -295,7 +295,7 @@ class Subscribe(Command):
 class OtherCommand(Command):
     """A command this version has no name for; its fields go to the wire as they are."""
 
-    action: str = _field(checked_text)  # type: ignore[misc]
+    action: str = checked_field(checked_text)  # type: ignore[misc]
     fields: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False)
 
     def __attrs_post_init__(self) -> None:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Mapping
 
 import attrs
 
-from telephony.protocol.wire import number_of, words_of
+from telephony.errors import ProtocolError
+from telephony.protocol.wire import is_id, number_of, text_of, words_of
 
 if TYPE_CHECKING:
     from telephony.call import Call
@@ -165,6 +166,22 @@ CALL_EVENTS: Mapping[str, type[CallEvent]] = {
     "dtmf_received": DtmfReceived,
     "call_hangup": CallHangup,
 }
+
+
+#: What an event is told apart by; calls are kept under them.
+_IDS = ("event", "callid", "channel", "uid", "appid")
+
+
+def event_name(frame: Mapping[str, Any]) -> str:
+    """The name of the event in *frame*; raises ``ProtocolError`` if it is none that can be kept."""
+    name = text_of(frame.get("event"))
+    if not name:
+        raise ProtocolError("the CM sent an event without a name")
+    for key in _IDS:
+        text = text_of(frame.get(key))
+        if text and not is_id(text):
+            raise ProtocolError(f"the CM sent an event with no sound {key}")
+    return name
 
 
 # All fields of a frozen event at once: its __init__, which sets each, takes half as long again.

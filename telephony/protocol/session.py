@@ -43,7 +43,7 @@ from telephony.protocol.commands import (
     Subscribe,
     hang_up,
 )
-from telephony.protocol.events import ErrorOccurred, Event
+from telephony.protocol.events import ErrorOccurred, Event, event_name
 from telephony.protocol.refusals import refused, registration_refused
 from telephony.protocol.table import REMEMBERED_MOST, REMEMBERED_SECONDS, CallTable
 from telephony.protocol.wire import Frame, Secrets, is_id, text_of, words_of
@@ -394,13 +394,10 @@ class Session(Generic[C]):
 
     def _event(self, frame: Frame, now: float) -> list[Outcome]:
         """An event that is not plainly one of a call we know."""
-        name = text_of(frame["event"])
-        if not name:
-            return self.unreadable(ProtocolError("the CM sent an event without a name"))
-        for key in _IDS:
-            text = text_of(frame.get(key))
-            if text and not is_id(text):
-                return self.unreadable(ProtocolError(f"the CM sent an event with no sound {key}"))
+        try:
+            event_name(frame)
+        except ProtocolError as error:
+            return self.unreadable(error)
         found = self.calls.apply(frame, now)
         outcomes: list[Outcome] = [*found.events]
         if found.to_end is not None:
@@ -481,9 +478,6 @@ class Session(Generic[C]):
         elif not_found and isinstance(command, (Accept, Reject)):
             self.calls.decline(call, now)  # but not one that is up: two may have tried to accept
 
-
-#: What an event is told apart by; calls are kept under them.
-_IDS = ("event", "callid", "channel", "uid", "appid")
 
 _MAYBE_DONE = "it may have been carried out, and is not sent again"
 

@@ -24,22 +24,19 @@ from telephony.protocol.calls import (
     advance,
     evolved,
     is_complete,
-    shared,
+    unheard_of,
 )
 from telephony.protocol.events import Event
 from telephony.protocol.routes import Route, Routes
 from telephony.protocol.states import (
-    ANSWERED,
-    BRIDGED,
     HANGUP,
     INCOMING,
-    RINGING,
     TRANSITIONS,
     UNBRIDGED,
     UP,
     CallState,
 )
-from telephony.protocol.wire import Frame, number_of, text_of, words_of
+from telephony.protocol.wire import Frame, number_of, text_of
 
 if TYPE_CHECKING:
     from telephony.call import Call
@@ -436,15 +433,8 @@ class CallTable(Generic[C]):
 
     def _stranger(self, frame: Frame, name: str, call_id: str, route: Route | None) -> C:
         """A call that the CM knows and we did not; *route* is what stood in its id's place."""
-        direction = shared(words_of(frame.get("direction")))
-        if name == "call_incoming":
-            direction = direction or "inbound"
-        state = INCOMING if direction == "inbound" else RINGING
-        if name == "dtmf_received":
-            state = ANSWERED
         _, channel, uid = route or Route("", "", "")
-        info = CallInfo(state=state, direction=direction, channel=channel, uid=uid)
-        call = self._admit(self._make(info), call_id)
+        call = self._admit(self._make(unheard_of(frame, name, channel, uid)), call_id)
         self._strangers[call] = None
         return call
 
