@@ -17,7 +17,6 @@ import hashlib
 import hmac
 import json
 import logging
-import threading
 import time
 from collections import OrderedDict
 from typing import Any, Callable, Mapping, NoReturn, Protocol
@@ -40,6 +39,7 @@ from telephony.protocol.commands import (
 from telephony.protocol.events import CALL_EVENTS, DtmfReceived, Event, UnknownEvent, event_name
 from telephony.protocol.states import HANGUP
 from telephony.protocol.wire import Frame, decode, is_id, number_of, text_of, words_of
+from telephony.runtime.lock import ProcessLock
 
 log = logging.getLogger("telephony")
 
@@ -140,7 +140,8 @@ def parse_event(body: bytes | str | Mapping[str, Any], client: Any = None) -> Ev
     ``Call`` where it tracks one with this id, else one apart: it has that snapshot for good, its
     own callbacks are told nothing, waits for it raise ``NotConnectedError``, and so do its
     commands, unless a *client* (or any object with its commands) is given to send them. An event
-    of a name not known is an ``UnknownEvent``, whose ``call`` and ``info`` are None where it names no call.
+    of a name not known is an ``UnknownEvent``, whose ``call`` and ``info`` are None where it
+    names no call.
 
     Nothing is sent, and *client* is not told: its own events come over its connection. Raises
     ``ProtocolError`` for what is no JSON object, or has no event's name.
@@ -289,7 +290,7 @@ class SeenEvents:
         if isinstance(most, bool) or not isinstance(most, int) or most < 1:
             raise InvalidArgumentError(f"most must be a whole number, 1 or more, not {most!r}")
         self._most = most
-        self._lock = threading.Lock()  # guards the dict
+        self._lock = ProcessLock()  # guards the dict
         self._until: OrderedDict[str, float] = OrderedDict()
 
     def add(self, key: str, value: Any = 1, timeout: float | None = None) -> bool:
