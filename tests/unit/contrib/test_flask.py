@@ -656,6 +656,7 @@ ANSWERS = """
     @telephony.on(CallIncoming)
     def answer(event):
         event.call.accept(token="rtc-token-1", channel="support", uid="200")
+        print("answered", flush=True)
 """
 
 
@@ -665,6 +666,7 @@ def test_the_process_that_listens(cm, run, eager):
     program = run(ANSWERS + eager, *FLASK, "telephony", "listen")
     assert program.line().startswith("listening as cli-test-")
     assert cm.incoming(to="+18005550001", from_="+15559876543").wait_accepted(SECONDS)
+    assert "answered" == program.line()
     program.interrupt(signal.SIGTERM)
     assert 0 == program.finish()[0]
     assert "" == program.stderr

@@ -5,12 +5,28 @@ from __future__ import annotations
 import os
 import signal
 
-from tests.docs.play import SECONDS, Output, Play
+from tests.docs import shell
+from tests.docs.drivers import PartOf
+from tests.docs.play import SECONDS, Output, Play, passes_as_a_test_suite
 from tests.docs.rst import Block
 from tests.docs.web import SETTINGS, Server, free_port
 from tests.scripted import Running
 
 TO = {"to": "+18005551234"}
+
+
+def install(block: Block, play: Play, output: Output) -> None:
+    """The extra is there."""
+    shell.exists(block.text)
+
+
+factory = PartOf("tests")
+
+
+def tests(block: Block, play: Play, output: Output) -> None:
+    """An app made by a function, for each test."""
+    play.write(play.other(block, "factory"), block)
+    passes_as_a_test_suite(play.folder, 1)
 
 
 def app(block: Block, play: Play, output: Output) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 
 from tests.docs import shell
-from tests.docs.play import Output, Play
+from tests.docs.play import SECONDS, Output, Play
 from tests.docs.rst import DOCS, Block, blocks
 from tests.docs.web import SETTINGS, Server
 from tests.scripted import Running
@@ -58,6 +58,22 @@ def threads(block: Block, play: Play, output: Output) -> None:
 def gevent(block: Block, play: Play, output: Output) -> None:
     """Two workers with greenlets."""
     _serves(play, block, "gevent")
+
+
+def eager(block: Block, play: Play, output: Output) -> None:
+    """Both workers connect before there is a request."""
+    cm = play.start()
+    _app(play)
+    play.write(play.other(block, "threads"))
+    with open(play.folder / block.caption, "a") as file:
+        file.write("\n\n" + block.text)
+    server = Server(play, "gunicorn --bind 127.0.0.1:0 app:app", "Listening at: ")
+    for _ in range(2):
+        cm.wait_for_command("register", SECONDS)
+    server.program.interrupt(signal.SIGTERM)
+    code, lines = server.program.finish()
+    assert 0 == code
+    assert "Traceback" not in "\n".join(lines), "\n".join(lines)
 
 
 def serve(block: Block, play: Play, output: Output) -> None:
