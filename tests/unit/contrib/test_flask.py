@@ -19,6 +19,7 @@ from telephony import (
     CallHangup,
     CallIncoming,
     CallNotFoundError,
+    Client,
     ClientClosedError,
     ConnectError,
     Event,
@@ -101,6 +102,28 @@ def test_many_threads_share_one(cm, make):
         thread.join(SECONDS)
     assert 6 == len(found) and 1 == len(set(map(id, found)))
     assert 1 == len(registered(cm))
+
+
+def test_two_threads_make_one(cm, make, monkeypatch):
+    """Also where the second comes while the first is making it."""
+    app, telephony = make(cm)
+    made, again = [], threading.Event()
+
+    class Slow(Client):
+        def __init__(self, *arguments, **options):
+            if made:
+                again.set()
+            made.append(self)
+            if len(made) == 1:
+                other.start()
+                again.wait(0.2)  # it is not to come here
+            super().__init__(*arguments, **options)
+
+    monkeypatch.setattr("telephony.contrib.flask.Client", Slow)
+    other = threading.Thread(target=lambda: telephony.client)
+    assert telephony.client is made[0]
+    other.join(SECONDS)
+    assert 1 == len(made) == len(registered(cm))
 
 
 def test_from_the_environment(cm, make, monkeypatch):

@@ -7,6 +7,7 @@ import logging
 import threading
 from datetime import datetime, timezone
 
+import orjson
 import pytest
 
 from telephony import (
@@ -37,6 +38,7 @@ from telephony.contrib.webhooks import (
     parse_event,
     parse_lookup,
 )
+from telephony.protocol import wire
 from tests.canary import RTC_TOKEN
 from tests.conftest import DIAL
 from tests.scripted import SECONDS, Recorded, Running
@@ -495,6 +497,14 @@ def test_while_it_is_being_handled():
     go_on.set()
     assert 500 == first.result().status
     assert 500 == hooks.event(SECRET, body()).status  # it is handled anew
+
+
+@pytest.mark.parametrize("depth", [900, 1010, 30_000])
+def test_a_body_that_is_nested_deeply(monkeypatch, depth):
+    """It is refused, or taken, also where orjson read deeper than the standard library writes."""
+    monkeypatch.setattr(wire, "_scan", wire._scan_by(orjson.loads))
+    deep = '{"event":"call_answered","callid":"id-1","timestamp":1,"x":' + "[" * depth + "]" * depth
+    assert answering()[0].event(SECRET, deep.encode() + b"}").status in (200, 400)
 
 
 class Shared:
