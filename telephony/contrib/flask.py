@@ -38,7 +38,7 @@ except ImportError as missing:
 
 from telephony.client import Client
 from telephony.config import ClientOptions, made_up_client_id
-from telephony.contrib.webhooks import DELIVERY_HEADER, MAX_BODY, Channel, Lookup, Reply, Seen
+from telephony.contrib.webhooks import DELIVERY_HEADER, MAX_BODY, Channel, Lookup, Reply
 from telephony.contrib.webhooks import Webhooks
 from telephony.errors import InvalidArgumentError, TelephonyError
 from telephony.handlers import Match, Registration
@@ -453,7 +453,7 @@ def webhooks_blueprint(
     lookup: Callable[[Lookup], Channel | None] | None = None,
     secret: str | None = None,
     max_body: int = MAX_BODY,
-    seen: Seen | None = None,
+    seen: Any = None,
     delivery_header: str = DELIVERY_HEADER,
     name: str = "telephony_webhooks",
     url_prefix: str = "/telephony",

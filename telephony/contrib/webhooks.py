@@ -19,7 +19,7 @@ import json
 import logging
 import time
 from collections import OrderedDict
-from typing import Any, Callable, Mapping, NoReturn, Protocol
+from typing import Any, Callable, Mapping, NoReturn
 
 import attrs
 
@@ -273,16 +273,6 @@ def parse_lookup(body: bytes | str | Mapping[str, Any]) -> Lookup:
 # --- deliveries that were seen ----------------------------------------------------------------
 
 
-class Seen(Protocol):
-    """Where deliveries are remembered: ``SeenEvents``, or one of Django's caches."""
-
-    def add(self, key: str, value: Any, timeout: float | None) -> bool:
-        """Keep *key* for *timeout* seconds; False if it is there already. Atomic."""
-
-    def delete(self, key: str) -> Any:
-        """Forget *key*."""
-
-
 class SeenEvents:
     """The last *most* deliveries, in the memory of this process. Thread-safe."""
 
@@ -389,7 +379,7 @@ class Webhooks:
         on_event: Callable[[Event], Any],
         lookup: Callable[[Lookup], Channel | None] | None = None,
         max_body: int = MAX_BODY,
-        seen: Seen | None = None,
+        seen: Any = None,
         remember: float = REMEMBERED_SECONDS,
         handling: float = HANDLING_SECONDS,
         client: Any = None,
@@ -410,7 +400,7 @@ class Webhooks:
         self._secret = _checked_secret(setting, secret)
         self._on_event = on_event
         self._lookup = lookup
-        self._seen: Seen = SeenEvents() if seen is None else seen
+        self._seen: Any = SeenEvents() if seen is None else seen
         self._remember = checked_seconds("remember", remember)
         self._handling = checked_seconds("handling", handling)
         self._client = client
