@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from django.urls import path  # type: ignore[import-untyped]
 
-from telephony.contrib.django import views
+import telephony.contrib.django.views as views
 
 app_name = "telephony"
 urlpatterns = [
