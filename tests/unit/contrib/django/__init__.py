@@ -1,0 +1,1 @@
+"""The Django app, in a project that is configured here."""

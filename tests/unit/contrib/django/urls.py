@@ -1,0 +1,11 @@
+"""The tests' URLs."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("telephony/", include("telephony.contrib.django.urls")),
+]
