@@ -38,6 +38,10 @@ def check_settings(app_configs: Any = None, **_: Any) -> list[Any]:
     if configuration.database and configuration.database not in settings.DATABASES:
         message = f'TELEPHONY["DATABASE"]: DATABASES has no {configuration.database!r}'
         found.append(checks.Error(message, id="telephony.E004"))
+    secret = configuration.webhook_secret
+    if not (secret.isascii() and secret.isprintable()):
+        message = 'TELEPHONY["WEBHOOK_SECRET"] must be one line of ASCII: it is in a header'
+        found.append(checks.Error(message, id="telephony.E005"))
     for key, what in configuration.missing.items():
         message = f'TELEPHONY["{key}"] is not set, nor is its environment variable: {what}'
         found.append(

@@ -125,7 +125,7 @@ def test_options_by_dotted_path(account, settings, cm):
 
 
 def test_callbacks_leave_no_connection(phone, cm, heard):
-    """A callback's connection is closed after it, as after a request; the options' own is inside."""
+    """A callback's connection to the database is closed after it, as after a request."""
     used = []
 
     def use(event):
@@ -252,5 +252,3 @@ def test_importing_needs_nothing():
             code, _ = program.finish()
             assert (1 if said else 0) == code, program.stderr
             assert said in program.stderr
-
-
