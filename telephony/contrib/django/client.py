@@ -14,12 +14,28 @@ from django.db import close_old_connections  # type: ignore[import-untyped]
 from telephony.client import Client
 from telephony.contrib.django.configuration import Configuration
 from telephony.contrib.django.signals import SIGNALS
+from telephony.errors import ForkedClientError
 from telephony.protocol.events import CallIncoming, Event
 from telephony.protocol.states import ConnectionState
 from telephony.runtime.lock import ProcessLock
 
 #: The app's name in INSTALLED_APPS.
 APP = "telephony.contrib.django"
+
+
+class _ProcessClient(Client):
+    """A client that leaves word in the records of the calls that it hears no more of."""
+
+    def close(self, drain: float = 0, hangup_active: bool = False) -> None:
+        calls = []
+        with contextlib.suppress(ForkedClientError):
+            calls = self.calls()
+        super().close(drain=drain, hangup_active=hangup_active)
+        if calls:
+            from telephony.contrib.django.delivery import leave
+
+            leave(calls)
+
 
 _lock = ProcessLock()  # guards the making of _current
 _current: tuple[Client, Configuration] | None = None
@@ -84,7 +100,9 @@ def _made(
                 configuration = Configuration.read()
                 if client_id:
                     configuration = attrs.evolve(configuration, client_id=client_id)
-                client = configuration.client(fresh_connections, exact_id=listening)
+                client = configuration.client(
+                    fresh_connections, exact_id=listening, kind=_ProcessClient
+                )
                 _register(client, inbound=listening or configuration.inbound)
                 _current = current = client, configuration
                 if not _at_exit:

@@ -124,9 +124,13 @@ class Configuration:
         return {key: what for key, what in NEEDED.items() if not getattr(self, key.lower())}
 
     def client(
-        self, callback_context: Callable[[], Any] | None = None, *, exact_id: bool = False
+        self,
+        callback_context: Callable[[], Any] | None = None,
+        *,
+        exact_id: bool = False,
+        kind: type[Client] = Client,
     ) -> Client:
-        """A client for this account, not connected.
+        """A client for this account, of class *kind*, not connected.
 
         *callback_context* is entered around every callback, outside of one in the options. The
         ``CLIENT_ID`` is the client's own name with *exact_id*, else what its made-up name begins
@@ -151,7 +155,7 @@ class Configuration:
         try:
             if own is not None and not callable(own):
                 raise InvalidArgumentError("callback_context must be a function or None")
-            return Client(self.host, self.auth_token, client_id, self.app_id, **options)
+            return kind(self.host, self.auth_token, client_id, self.app_id, **options)
         except (InvalidArgumentError, TypeError) as error:
             key = _KEYS.get(str(error).partition(" ")[0], "OPTIONS")
             raise ImproperlyConfigured(f'TELEPHONY["{key}"]: {error}') from None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from typing import Iterable
 
+from telephony.call import Call
 from telephony.contrib.django import records
 from telephony.contrib.django.configuration import Configuration
 from telephony.contrib.django.signals import SIGNALS
@@ -30,6 +32,16 @@ def deliver(event: Event, source: str) -> bool:
         return kept
     _record(event, configuration)
     return _send(event, source)
+
+
+def leave(calls: Iterable[Call]) -> None:
+    """Note of *calls* that nothing more is heard of them here; a failure is logged."""
+    try:
+        configuration = Configuration.read()
+        if configuration.records:
+            records.leave(calls, configuration)
+    except Exception:
+        log.exception("what becomes of the calls that were up could not be recorded")
 
 
 def _send(event: Event, source: str) -> bool:

@@ -10,7 +10,7 @@ import hashlib
 import logging
 import weakref
 from datetime import datetime
-from typing import Any
+from typing import Any, Iterable
 
 from django.conf import settings  # type: ignore[import-untyped]
 from django.db import (  # type: ignore[import-untyped]
@@ -82,6 +82,20 @@ def write(
     return new
 
 
+def leave(calls: Iterable[Call], configuration: Configuration) -> None:
+    """Nothing more is heard of *calls* here: those that we hung up are over, others stale."""
+    over = [call.call_id for call in calls if call.call_id and call.state is HANGUP]
+    up = [call.call_id for call in calls if call.call_id and call.state is not HANGUP]
+    _again(configuration, _leave, over, up)
+
+
+def _leave(using: str, over: list[str], up: list[str]) -> None:
+    calls = CallRecord.objects.using(using).exclude(state=HANGUP)
+    now = _storable_moment(timezone.now())
+    calls.filter(call_id__in=over).update(state=str(HANGUP), ended_at=now, updated_at=now)
+    calls.filter(call_id__in=up).update(stale=True)
+
+
 def _keep(event: CallEvent) -> None:
     with _unnamed_lock:
         waiting = _unnamed.setdefault(event.call, [])
@@ -144,6 +158,8 @@ def _write(
         record.ended_at = record.ended_at or _storable_moment(timezone.now())
     if new:
         record.stale = False
+    if source == "websocket" and not event.call.active and record.state != HANGUP:
+        record.stale = True  # the client was closed meanwhile
     if isinstance(event, CallIncoming) and record.state == INCOMING:
         # Of a call that others may have taken nothing more is told here.
         record.stale = record.stale or not (kept or event.call._claimed)

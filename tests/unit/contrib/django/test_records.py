@@ -133,13 +133,14 @@ def test_calls_that_come_in(account, settings, cm, heard):
     get_client()
     callers = [cm.incoming(to=f"+1800555000{n}", from_="+15559876543") for n in (1, 2, 3)]
     answered.next()
+    assert not CallRecord.objects.get(call_id=callers[0].call_id).stale
     for _ in callers:
         offered.next()
     close_client(drain=SECONDS)
     found = [CallRecord.objects.get(call_id=caller.call_id) for caller in callers]
     assert ["hangup", "incoming"] == [record.state for record in found[1:]]
     assert found[0].state in ("answered", "bridged")
-    assert [False, False, True] == [record.stale for record in found]
+    assert [True, False, True] == [record.stale for record in found]  # the client is closed
     assert ["support", "", ""] == [record.channel for record in found]
     assert found[1].ended_at is not None
     for caller in callers:
@@ -416,6 +417,31 @@ def test_an_orphan(phone, cm, heard):
     record = CallRecord.objects.get()
     assert "hangup" == record.state
     assert "call_orphaned" in names(record)
+
+
+@pytest.mark.parametrize("hang_up, state, stale", [
+    (True, "hangup", False), (False, "answered", True),
+])  # fmt: skip
+def test_a_process_that_ends(phone, cm, heard, hang_up, state, stale):
+    """Its calls are over if it hangs up; else nothing more is heard of them, and they are stale."""
+    answered = heard(call_answered)
+    phone.dial(**DIAL)
+    answered.next()
+    close_client(drain=SECONDS, hangup_active=hang_up)
+    record = CallRecord.objects.get()
+    assert (state if hang_up else record.state, stale) == (record.state, record.stale)
+    assert hang_up is (record.ended_at is not None)
+
+
+def test_a_database_that_is_down_at_the_end(phone, heard, monkeypatch, caplog):
+    """The client is closed all the same."""
+    answered = heard(call_answered)
+    phone.dial(**DIAL)
+    answered.next()
+    monkeypatch.setattr(records, "_leave", broken)
+    close_client(drain=SECONDS)
+    assert phone.closed
+    assert "could not be recorded" in caplog.text
 
 
 def test_stale_after_silence(account, capsys):
