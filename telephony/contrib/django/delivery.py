@@ -25,6 +25,8 @@ def deliver(event: Event, source: str) -> bool:
     if source == "webhook":
         if configuration.records and not records.write(event, source, configuration):
             return False
+        if isinstance(event, CallIncoming) and not configuration.inbound:
+            return False  # the listener is told over its WebSocket, and two would compete
         return _send(event, source)
     if isinstance(event, CallIncoming):  # the phone rings: the database comes later
         kept = _send(event, source)

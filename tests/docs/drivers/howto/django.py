@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import signal
 import sqlite3
 import threading
@@ -10,12 +12,13 @@ from typing import Any
 
 from telephony.sandbox import Sandbox
 from tests.docs.drivers import PartOf
-from tests.docs.play import SECONDS, Output, Play
+from tests.docs.play import SECONDS, Output, Play, passes_as_a_test_suite
 from tests.docs.rst import Block, blocks
 from tests.docs.web import SETTINGS, Server
 from tests.scripted import Running
 
 TO = {"to": "+18005551234"}
+VARIABLES = {**SETTINGS, "WEBHOOK_SECRET": "Bearer of-the-page"}
 
 
 def run(block: Block, play: Play, output: Output) -> None:
@@ -24,7 +27,9 @@ def run(block: Block, play: Play, output: Output) -> None:
     *migrations, runserver = block.text.splitlines()
     _project(play, block, migrations)
     assert [] == cm.frames
-    server = _served(play, runserver)
+    server = Server(
+        play, f"{runserver} --noreload 127.0.0.1:0", "development server at ", **VARIABLES
+    )
     assert 400 == server.ask("POST", "/calls/", {"to": "+19005551234"})[0]
     assert [] == cm.frames  # it connects on first use
 
@@ -33,75 +38,117 @@ def run(block: Block, play: Play, output: Output) -> None:
     status, placed = server.curl(place.text)
     assert 201 == status
     assert SETTINGS["RTC_TOKEN"] == cm.wait_for_command("outbound")["token"]
-    assert ("up", placed["call_id"], "") == _row(play, placed["id"])
+    assert ("placed", placed["call_id"]) == _order(play, placed["id"])
     cm.peer(placed["call_id"]).hang_up()
-    _until(play, placed["id"], ("ended", placed["call_id"], "NORMAL_CLEARING"))
+    said = server.program.line(lambda line: "hangup NORMAL_CLEARING" in line)
+    assert said.startswith("outbound +15551234567 to +18005551234: ")
+    assert ("hangup", 0) == _record(play, placed["call_id"])
 
     cm.script_dial("busy")
     assert (409, {"error": "Busy", "try_again": False}) == server.ask("POST", "/calls/", TO)
-    assert "refused" == _row(play, 2)[0]
+    assert "refused" == _order(play, 2)[0]
     _lost(play, cm, server)
-    _answers(play, cm, play.other(block, "answer-calls"))
+    _posts(play, server, play.other(block, "post"))
+    _answers(play, cm, play.other(block, "listen"))
 
 
 def _project(play: Play, block: Block, migrations: list[str]) -> None:
+    assert "agora-telephony[django]" in play.other(block, "install").text
     code, _, stderr = play.shell(play.other(block, "startproject").text)
     assert 0 == code, stderr
-    settings = play.folder / "mysite" / "settings.py"
-    text = settings.read_text().replace("INSTALLED_APPS = [", 'INSTALLED_APPS = [\n    "calls",')
-    settings.write_text(text)
-    play.write(*(each for each in blocks(block.page) if each.caption))
-    code, _, stderr = play.shell("\n".join(migrations), **SETTINGS)
+    files = [each for each in blocks(block.page) if each.caption and "settings" != each.name]
+    play.write(*files)
+    _append(play, play.other(block, "settings").text)
+    check = "python manage.py check --fail-level WARNING"
+    code, _, stderr = play.shell("\n".join([*migrations, check]), **VARIABLES)
     assert 0 == code, stderr
 
 
-def _served(play: Play, runserver: str) -> Server:
-    return Server(play, f"{runserver} --noreload 127.0.0.1:0", "development server at ")
+def _append(play: Play, text: str) -> None:
+    path = play.folder / "mysite" / "settings.py"
+    path.write_text(f"{path.read_text()}\n{text}\n")
 
 
 def _lost(play: Play, cm: Sandbox, server: Server) -> None:
-    """The outcome is unknown, and once the call turns up it is known, and hung up."""
+    """The outcome is unknown, and once the call turns up it is recorded, and hung up."""
     cm.delay(60, "outbound")
     asking = Running(server.ask, "POST", "/calls/", {"to": "+18005550009"})
     cm.wait_for_command("outbound", to="+18005550009")
     cm.drop_connections()
     status, told = asking.result(SECONDS)
     assert (504, False) == (status, told["try_again"])
+    assert "unknown" == _order(play, 3)[0]
     callee = cm.peer(cm.calls[-1].call_id)
     assert callee.wait_accepted(SECONDS)
     cm.wait_for_command("register")
     cm.wait_for_command("register")  # it is connected again, and hears of the call
     callee.press("1")
     callee.wait_ended(SECONDS)
-    _until(play, 3, ("ended", callee.call_id, "NORMAL_CLEARING"))
+    _until_ended(play, callee.call_id)
+    cm.clear_faults()
+
+
+def _posts(play: Play, server: Server, block: Block) -> None:
+    """The page's own curl is answered, and an event that is posted is recorded."""
+    request = block.text.replace("http://127.0.0.1:8000", server.url).replace("curl", "curl -sS", 1)
+    code, lines, stderr = play.shell(request, **VARIABLES)
+    assert 0 == code, stderr
+    assert "support" == json.loads("".join(lines))["channel"]
+    event = {"event": "call_hangup", "callid": "posted-1", "timestamp": 1_700_000_000}
+    words = f"curl -sS {server.url}/telephony/events/ -H 'Authorization: Bearer of-the-page' --json "
+    code, _, stderr = play.shell(words + shlex.quote(json.dumps(event)))
+    assert 0 == code, stderr
+    assert ("hangup", 0) == _record(play, "posted-1")
 
 
 def _answers(play: Play, cm: Sandbox, block: Block) -> None:
-    program = play.program("bash", "-c", f"exec {block.text} 2>&1", **SETTINGS)
+    program = play.program("bash", "-c", f"exec {block.text} 2>&1", **VARIABLES)
     cm.wait_for_command("register")
     caller = cm.incoming(to="+18005550001", from_="+15559876543")
     assert caller.wait_accepted(SECONDS)
     caller.hang_up()
-    _until(play, 4, ("ended", caller.call_id, "NORMAL_CLEARING"))
+    program.line(lambda line: "hangup NORMAL_CLEARING" in line)
+    assert ("hangup", 0) == _record(play, caller.call_id)
     program.interrupt(signal.SIGTERM)
     assert (0, []) == program.finish()
 
 
-def _row(play: Play, number: int) -> tuple[Any, ...] | None:
-    with closing(sqlite3.connect(play.folder / "db.sqlite3")) as database:
-        found = database.execute(
-            "select state, call_id, cause from calls_phonecall where id = ?", [number]
-        )
-        row: tuple[Any, ...] | None = found.fetchone()
-        return row
+def run_tests(block: Block, play: Play, output: Output) -> None:
+    """The tests of the page pass, in a project of its files."""
+    *migrations, _ = play.other(block, "run").text.splitlines()
+    play.start()
+    _project(play, block, migrations)
+    _append(play, 'DATABASES["default"]["TEST"] = {"NAME": BASE_DIR / "test.sqlite3"}')
+    for name, value in VARIABLES.items():
+        play.monkeypatch.setenv(name, value)
+    pytest, *arguments = block.text.split()
+    assert "pytest" == pytest
+    passes_as_a_test_suite(play.folder, 2, *arguments)
 
 
-def _until(play: Play, number: int, wanted: tuple[Any, ...]) -> None:
+def _order(play: Play, number: int) -> tuple[Any, ...]:
+    return _row(play, "select state, call_id from calls_order where id = ?", number)
+
+
+def _record(play: Play, call_id: str) -> tuple[Any, ...]:
+    query = "select state, stale from telephony_callrecord where call_id = ?"
+    return _row(play, query, call_id)
+
+
+def _row(play: Play, query: str, key: object) -> tuple[Any, ...]:
+    with closing(sqlite3.connect(play.folder / "db.sqlite3", timeout=SECONDS)) as database:
+        row: tuple[Any, ...] | None = database.execute(query, [key]).fetchone()
+    return row or ()
+
+
+def _until_ended(play: Play, call_id: str) -> None:
     """Wait until another process has stored this."""
-    tries = iter(range(200))
-    while wanted != _row(play, number):
-        assert next(tries, None) is not None, _row(play, number)
+    tries = iter(range(600))
+    while ("hangup", 0) != _record(play, call_id):
+        assert next(tries, None) is not None, _record(play, call_id)
         threading.Event().wait(0.05)
 
 
-startproject = urls = phone = models = views = command = place = answer_calls = PartOf("run")
+install = startproject = settings = urls = views = models = phone = apps = PartOf("run")
+listen = place = post = PartOf("run")
+tests = PartOf("run-tests")

@@ -124,3 +124,25 @@ def test_nobody_to_answer(manage, cm):
         code, _ = program.finish()
         assert 0 == code
         assert "No receiver of call_incoming" in program.stderr
+
+
+def test_a_restart(manage, cm, tmp_path):
+    """Under the same name it hears of the calls that it had, and their records end."""
+    with manage("migrate", "--verbosity", "0") as program:
+        program.finish()
+    with manage("telephony_listen") as program:
+        cm.wait_for_command("register", SECONDS)
+        caller = cm.incoming(to="+18005550001", from_="+15559876543")
+        assert caller.wait_accepted(SECONDS)
+        program.line(lambda line: "call_answered" in line)
+        program.interrupt(signal.SIGTERM)
+        assert 0 == program.finish()[0]
+    query = "select state <> 'hangup', stale, channel from telephony_callrecord"
+    assert [(1, 1, "support")] == rows(tmp_path, query)
+    with manage("telephony_listen") as program:
+        cm.wait_for_command("register", SECONDS)
+        caller.hang_up()
+        program.line(lambda line: "call_hangup" in line)
+        program.interrupt(signal.SIGTERM)
+        assert 0 == program.finish()[0]
+    assert [(0, 0, "support")] == rows(tmp_path, query)

@@ -10,7 +10,7 @@ from django.test import Client as Browser
 
 from telephony.contrib.django import get_client, records
 from telephony.contrib.django.models import CallRecord
-from telephony.contrib.django.signals import call_answered, call_hangup
+from telephony.contrib.django.signals import call_answered, call_hangup, call_incoming
 from telephony.contrib.webhooks import Channel
 from tests.conftest import DIAL
 from tests.unit.contrib.django.conftest import SECRET
@@ -107,6 +107,17 @@ def test_with_atomic_requests(account, monkeypatch, heard):
     assert 200 == post(EVENTS, {**BASE, **STORY[6]}).status_code
     assert [False] == blocks
     assert "hangup" == CallRecord.objects.get().state
+
+
+@pytest.mark.parametrize("inbound", [True, False])
+def test_a_call_that_comes_in(account, settings, heard, inbound):
+    """It is recorded; who answers it is told over the WebSocket, and not twice."""
+    settings.TELEPHONY = {**account, "INBOUND": inbound}
+    offered = heard(call_incoming)
+    frame = {**BASE, "event": "call_incoming", "timestamp": 1, "direction": "inbound"}
+    assert 200 == post(EVENTS, frame).status_code
+    assert inbound is not offered.empty()
+    assert "incoming" == CallRecord.objects.get().state
 
 
 def test_commands_for_a_call_from_a_webhook(account, heard, cm):
