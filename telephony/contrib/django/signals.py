@@ -14,7 +14,8 @@ its receivers are called; only ``call_incoming`` is written after them, since so
 an answer.
 
 ``call_incoming`` is sent only in ``manage.py telephony_listen``, unless ``TELEPHONY["INBOUND"]`` is
-true (nor is one that was posted). A receiver keeps the call by accepting or rejecting it, or by returning True to decide later.
+true, and one that was posted only then. A receiver keeps the call by accepting or rejecting it,
+or by returning True to decide later.
 """
 
 from __future__ import annotations

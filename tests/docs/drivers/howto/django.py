@@ -95,8 +95,8 @@ def _posts(play: Play, server: Server, block: Block) -> None:
     assert 0 == code, stderr
     assert "support" == json.loads("".join(lines))["channel"]
     event = {"event": "call_hangup", "callid": "posted-1", "timestamp": 1_700_000_000}
-    words = f"curl -sS {server.url}/telephony/events/ -H 'Authorization: Bearer of-the-page' --json "
-    code, _, stderr = play.shell(words + shlex.quote(json.dumps(event)))
+    words = f"curl -sS {server.url}/telephony/events/ -H 'Authorization: Bearer of-the-page'"
+    code, _, stderr = play.shell(f"{words} --json {shlex.quote(json.dumps(event))}")
     assert 0 == code, stderr
     assert ("hangup", 0) == _record(play, "posted-1")
 
