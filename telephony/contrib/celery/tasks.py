@@ -1,0 +1,400 @@
+"""The commands, as Celery tasks.
+
+A command for a call goes to the queue of the line that has it; its worker looks once more, and
+passes it on if the line is another's by now. Each runs at most once: it is acknowledged before it
+is begun, never retried, and remembered in Redis by its id, so that a message that is delivered
+again does nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from typing import Any, Callable, Mapping, TypeVar
+
+from celery import Task, shared_task
+from celery.exceptions import Ignore
+
+from telephony.contrib.celery.failures import portable
+from telephony.contrib.celery.journal import queue_for
+from telephony.contrib.celery.line import Line, not_found
+from telephony.contrib.celery.shared import shared_of
+from telephony.contrib.celery.snapshot import Snapshot, snapshot_of
+from telephony.contrib.celery.store import reached
+from telephony.errors import NotConnectedError, TelephonyError
+from telephony.protocol.commands import checked_text
+from telephony.protocol.wire import Secrets, encode, masked
+
+log = logging.getLogger("telephony")
+
+#: A command is passed on so often at most: more means that nobody holds the line for long.
+HOPS_MOST = 5
+_HOPS = "telephony_hops"
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Command(Task):  # type: ignore[misc]
+    """What all commands have in common: above all that none of them is carried out twice."""
+
+    abstract = True
+    acks_late = False
+    reject_on_worker_lost = False
+    retry_on_worker_lost = False
+    max_retries = 0
+    autoretry_for = ()
+    track_started = False  # Celery would keep the arguments as they are
+    throws = (TelephonyError,)
+
+    def apply_async(
+        self,
+        args: Any = None,
+        kwargs: Any = None,
+        **options: Any,
+    ) -> Any:
+        """Send the command; raises ``CallNotFoundError`` for a call that no line has."""
+        app = self._get_app()
+        shared = shared_of(app)
+        settings = shared.settings
+        named = dict(kwargs or {})
+        if options.get("expires") is None:
+            options["expires"] = settings.command_expires
+        options.update(
+            argsrepr=repr(_shown(list(args or ()))), kwargsrepr=repr(_shown(named))
+        )
+        if "queue" not in options and "exchange" not in options:
+            if self.name == "telephony.dial":
+                options["queue"] = settings.queue
+            else:
+                call_id = args[0] if args else named.get("call_id")
+                checked_text("call_id", call_id)
+                options["queue"] = queue_for(settings, self._line_of(shared, call_id))
+        return super().apply_async(args, kwargs, **options)
+
+    def _line_of(self, shared: Any, call_id: str) -> str:
+        action = self.name.rpartition(".")[2]
+        record = reached(f"{action} was not sent", lambda: shared.store.call(call_id))
+        if record is None:
+            raise portable(not_found(action, call_id, "no worker knows the call"))
+        if record.ended:
+            raise portable(not_found(action, call_id, "the call has ended"))
+        line: str = record.line
+        return line
+
+    def send(self, call_id: str, arguments: Mapping[str, Any]) -> None:
+        """Carry the command out on the line that has the call; the body of every task but dial."""
+        action = self.name.rpartition(".")[2]
+        self._hide()
+        try:
+            given = {name: value for name, value in arguments.items() if value is not None}
+            holder = _switchboard(self, action)
+            name = self._line_of(shared_of(self.app), checked_text("call_id", call_id))
+            line = holder.line(name)
+            if line is None:
+                self._pass_on(name, call_id, arguments)
+            elif not line.command(action, call_id, self.request.id, _execution(), given):
+                raise Ignore
+        except TelephonyError as error:
+            raise portable(error) from None
+
+    def _pass_on(self, name: str, call_id: str, arguments: Mapping[str, Any]) -> None:
+        """Send the command, as it came, to the queue of the line that has the call."""
+        hops = int((self.request.headers or {}).get(_HOPS, 0))
+        if hops >= HOPS_MOST:
+            raise NotConnectedError(
+                f"line {name}, which has call {call_id}, is held by no worker: nothing was sent"
+            )
+        super().apply_async(
+            (),
+            {"call_id": call_id, **arguments},
+            task_id=self.request.id,
+            queue=queue_for(shared_of(self.app).settings, name),
+            expires=self.request.expires,
+            headers={_HOPS: hops + 1},
+            argsrepr="()",
+            kwargsrepr=repr(self.request.kwargs),
+            countdown=0.2 * hops if hops else None,
+            link=self.request.callbacks,
+            link_error=self.request.errbacks,
+            root_id=self.request.root_id,
+            parent_id=self.request.parent_id,
+        )
+        raise Ignore
+
+    def _hide(self) -> None:
+        """From here on only what may be shown is known of the arguments (``result_extended``)."""
+        request = self.request
+        request.args = _shown(list(request.args or ()))
+        request.kwargs = _shown(dict(request.kwargs or {}))
+
+
+def _shown(arguments: Any) -> Any:
+    """Arguments with their secrets masked."""
+    try:
+        return masked(encode({"shown": arguments}), Secrets(""))["shown"]
+    except (TelephonyError, TypeError, ValueError):
+        return "…"
+
+
+def _execution() -> str:
+    """What tells one execution of a task from another."""
+    return secrets.token_hex(8)
+
+
+def _switchboard(task: Command, action: str) -> Any:
+    from telephony.contrib.celery.worker import switchboard_of
+
+    found = switchboard_of(task.app)
+    if found is None:
+        raise NotConnectedError(
+            f"{action} was not sent: this is no worker that consumes "
+            f"{shared_of(task.app).settings.queue}, or its app was not given to Telephony"
+        )
+    return found
+
+
+def _command(name: str) -> Callable[[F], Any]:
+    return shared_task(  # type: ignore[no-any-return]
+        name=f"telephony.{name}", bind=True, base=Command, shared=True
+    )
+
+
+@_command("dial")
+def dial(
+    self: Any,
+    *,
+    to: str,
+    from_: str,
+    channel: str,
+    uid: str | int,
+    token: str | None = None,
+    region: str,
+    timeout: float | str | None = None,
+    sip: str | None = None,
+    sip_domain: str | None = None,
+    app_id: str | None = None,
+    video: bool = False,
+    sdk_options: Any = None,
+    audio_scenario: str | int | None = None,
+    prompt: str | None = None,
+    webhook_url: str | None = None,
+    command_timeout: float | None = None,
+) -> Snapshot:
+    """Place a call, from whichever worker takes it; see ``Client.dial`` for the arguments.
+
+    Its result is the call's snapshot, a dict with ``call_id``, once the CM has answered.
+    """
+    arguments = {
+        "to": to,
+        "from_": from_,
+        "channel": channel,
+        "uid": uid,
+        "token": token,
+        "region": region,
+        "timeout": timeout,
+        "sip": sip,
+        "sip_domain": sip_domain,
+        "app_id": app_id,
+        "video": video,
+        "sdk_options": sdk_options,
+        "audio_scenario": audio_scenario,
+        "prompt": prompt,
+        "webhook_url": webhook_url,
+        "command_timeout": command_timeout,
+    }
+    self._hide()
+    try:
+        line: Line = _switchboard(self, "dial").own_line()
+        info = line.dial(self.request.id, _execution(), arguments)
+    except TelephonyError as error:
+        raise portable(error) from None
+    if info is None:
+        raise Ignore
+    return snapshot_of(info)
+
+
+@_command("hangup")
+def hangup(
+    self: Any,
+    call_id: str,
+    *,
+    direction: str | None = None,
+    app_id: str | None = None,
+    command_timeout: float | None = None,
+) -> None:
+    """End a call; see ``Client.hangup``."""
+    self.send(
+        call_id,
+        {"direction": direction, "app_id": app_id, "command_timeout": command_timeout},
+    )
+
+
+@_command("send_dtmf")
+def send_dtmf(
+    self: Any,
+    call_id: str,
+    digits: str,
+    *,
+    app_id: str | None = None,
+    command_timeout: float | None = None,
+) -> None:
+    """Send digits to the far end; see ``Client.send_dtmf``."""
+    self.send(
+        call_id, {"digits": digits, "app_id": app_id, "command_timeout": command_timeout}
+    )
+
+
+@_command("accept")
+def accept(
+    self: Any,
+    call_id: str,
+    *,
+    token: str | None = None,
+    channel: str,
+    uid: str | int,
+    app_id: str | None = None,
+    webhook_url: str | None = None,
+    sdk_options: Any = None,
+    audio_scenario: str | int | None = None,
+    video: bool = False,
+    command_timeout: float | None = None,
+) -> None:
+    """Answer an incoming call; see ``Client.accept``."""
+    self.send(
+        call_id,
+        {
+            "token": token,
+            "channel": channel,
+            "uid": uid,
+            "app_id": app_id,
+            "webhook_url": webhook_url,
+            "sdk_options": sdk_options,
+            "audio_scenario": audio_scenario,
+            "video": video,
+            "command_timeout": command_timeout,
+        },
+    )
+
+
+@_command("reject")
+def reject(
+    self: Any,
+    call_id: str,
+    reason: str = "",
+    *,
+    app_id: str | None = None,
+    command_timeout: float | None = None,
+) -> None:
+    """Refuse an incoming call; see ``Client.reject``."""
+    self.send(
+        call_id, {"reason": reason, "app_id": app_id, "command_timeout": command_timeout}
+    )
+
+
+@_command("bridge")
+def bridge(
+    self: Any,
+    call_id: str,
+    *,
+    token: str | None = None,
+    channel: str,
+    uid: str | int,
+    app_id: str | None = None,
+    sdk_options: Any = None,
+    audio_scenario: str | int | None = None,
+    video: bool = False,
+    command_timeout: float | None = None,
+) -> None:
+    """Join a call's audio to a channel; see ``Client.bridge``."""
+    self.send(
+        call_id,
+        {
+            "token": token,
+            "channel": channel,
+            "uid": uid,
+            "app_id": app_id,
+            "sdk_options": sdk_options,
+            "audio_scenario": audio_scenario,
+            "video": video,
+            "command_timeout": command_timeout,
+        },
+    )
+
+
+@_command("unbridge")
+def unbridge(
+    self: Any,
+    call_id: str,
+    *,
+    app_id: str | None = None,
+    command_timeout: float | None = None,
+) -> None:
+    """Take a call's audio out of its channel; see ``Client.unbridge``."""
+    self.send(call_id, {"app_id": app_id, "command_timeout": command_timeout})
+
+
+@_command("rebridge")
+def rebridge(
+    self: Any,
+    call_id: str,
+    *,
+    token: str | None = None,
+    channel: str,
+    uid: str | int,
+    app_id: str | None = None,
+    sdk_options: Any = None,
+    audio_scenario: str | int | None = None,
+    current_channel: str | None = None,
+    current_uid: str | int | None = None,
+    command_timeout: float | None = None,
+) -> None:
+    """Move a call's audio to another channel; see ``Client.rebridge``."""
+    self.send(
+        call_id,
+        {
+            "token": token,
+            "channel": channel,
+            "uid": uid,
+            "app_id": app_id,
+            "sdk_options": sdk_options,
+            "audio_scenario": audio_scenario,
+            "current_channel": current_channel,
+            "current_uid": current_uid,
+            "command_timeout": command_timeout,
+        },
+    )
+
+
+@_command("transfer")
+def transfer(
+    self: Any,
+    call_id: str,
+    destination: str,
+    leg: str | None = None,
+    *,
+    app_id: str | None = None,
+    command_timeout: float | None = None,
+) -> None:
+    """Hand a leg of a call to another destination; see ``Client.transfer``."""
+    self.send(
+        call_id,
+        {
+            "destination": destination,
+            "leg": leg,
+            "app_id": app_id,
+            "command_timeout": command_timeout,
+        },
+    )
+
+
+COMMANDS = (
+    "dial", "hangup", "send_dtmf", "accept", "reject", "bridge", "unbridge", "rebridge", "transfer"
+)
+#: What no configuration may change of them.
+GUARDED: Mapping[str, Any] = {
+    name: getattr(Command, name)
+    for name in (
+        "acks_late", "reject_on_worker_lost", "retry_on_worker_lost", "max_retries",
+        "autoretry_for", "track_started",
+    )
+}
