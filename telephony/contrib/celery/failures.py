@@ -46,6 +46,10 @@ def _text(self: TelephonyError) -> str:
     return str(self.args[0]) if self.args else ""
 
 
+def _repr(self: TelephonyError) -> str:
+    return f"{type(self).__name__}({str(self)!r})"
+
+
 _portable: dict[type[TelephonyError], type[TelephonyError]] = {}
 for _kind in _KINDS:
     _portable[_kind] = globals()[_kind.__name__] = type(
@@ -54,6 +58,7 @@ for _kind in _KINDS:
         {
             "__init__": _init,
             "__str__": _text,
+            "__repr__": _repr,
             "__doc__": _kind.__doc__,
             "__module__": __name__,
             "__qualname__": _kind.__name__,

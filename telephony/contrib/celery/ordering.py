@@ -116,4 +116,6 @@ def _same_queue(request: Any) -> dict[str, Any]:
     routing_key = info.get("routing_key")
     if not routing_key:
         return {}
-    return {"exchange": info.get("exchange") or "", "routing_key": routing_key}
+    if not info.get("exchange"):  # by the name of its queue, then
+        return {"queue": routing_key}
+    return {"exchange": info["exchange"], "routing_key": routing_key}
