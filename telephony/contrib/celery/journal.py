@@ -53,7 +53,10 @@ class Entry:
 
 
 class Journal:
-    """The events of one line. ``lost`` is called, on a thread of ours, if the line is another's."""
+    """The events of one line.
+
+    ``still_ours`` is asked, on a thread of ours, when Redis says that the lease is not held.
+    """
 
     def __init__(
         self,
@@ -62,14 +65,14 @@ class Journal:
         store: Store,
         line: str,
         token: str,
-        lost: Callable[[], None],
+        still_ours: Callable[[], bool],
     ) -> None:
         self._app = app
         self._settings = settings
         self._store = store
         self._line = line
         self._token = token
-        self._lost = lost
+        self._still_ours = still_ours
         self._secrets = Secrets(settings.auth_token or "")
         self._sequences: dict[str, tuple[int, dict[str, int]]] = {}  # the writer's
         self._lock = threading.Lock()  # for the three below
@@ -174,12 +177,14 @@ class Journal:
                     return
                 entry = self._entries[0]
             try:
-                self._write(entry)
-            except LineLost:
-                self._over.set()
-                self._to_publish.set()
-                self._lost()
-                return
+                try:
+                    self._write(entry)
+                except LineLost:
+                    if not self._still_ours():
+                        self._over.set()
+                        self._to_publish.set()
+                        return
+                    continue
             except Down as error:
                 if attempt == 0:
                     log.error("Redis cannot be written to (%s): events wait", _named(error))
@@ -271,19 +276,22 @@ class Journal:
                     continue
                 done = self._publish(texts)
                 if done:
-                    self._store.published(self._line, self._token, done)
+                    self._published(done)
                 if done == len(texts):
                     attempt = 0
                     continue
-            except LineLost:
-                self._over.set()
-                self._lost()
-                return
             except Down as error:
                 if attempt == 0:
                     log.error("Redis cannot be read (%s): events wait", _named(error))
             attempt += 1
             self._over.wait(PAUSES[min(attempt, len(PAUSES)) - 1])
+
+    def _published(self, count: int) -> None:
+        try:
+            self._store.published(self._line, self._token, count)
+        except LineLost:  # then what was published is told again
+            if not self._still_ours():
+                self._over.set()
 
     def _publish(self, texts: list[str]) -> int:
         """Send events to their tasks; how many of them the broker took."""

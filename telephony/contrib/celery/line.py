@@ -39,10 +39,12 @@ from telephony.contrib.celery.snapshot import Snapshot, info_of, snapshot_of
 from telephony.contrib.celery.store import Down, LineLost, Record, Store, reached
 from telephony.errors import (
     CallNotFoundError,
+    CommandRefusedError,
     ConnectError,
     ConnectionLostError,
+    InvalidArgumentError,
     NotConnectedError,
-    OutcomeUnknownError,
+    NotSentError,
     RegistrationError,
     TelephonyError,
 )
@@ -101,9 +103,10 @@ class Line:
         self._held_until = 0.0  # on the monotonic clock: others may have it from then on
         self._missing: dict[str, float] = {}  # the keeper's: calls let go of, and since when
         self._ends = threading.Event()
-        self._lock = threading.Lock()  # for _ending
+        self._lock = threading.Lock()  # for the two below
         self._ending = False
-        self._journal = Journal(app, settings, store, name, self._token, self.lose)
+        self._given_up: dict[str, tuple[str, str, str]] = {}  # dials, and where their calls go
+        self._journal = Journal(app, settings, store, name, self._token, self._still_ours)
         self._keeper = threading.Thread(
             target=self._keep, name=f"telephony-keeper-{name}", daemon=True
         )
@@ -166,9 +169,12 @@ class Line:
     ) -> None:
         """Tell those who wait for a dead worker's dials how these ended, and end the orphans."""
         for task_id, intent in intents.items():
-            if "given_up" not in intent:
-                self._answer(task_id, self._died(intent))
+            if "given_up" in intent:
+                with self._lock:
+                    self._given_up[task_id] = _route(info_of(intent))
+            else:
                 self._give_up(task_id, intent)
+                self._answer(task_id, self._died(intent))
         for record in records:
             created = info_of(record.snapshot).created_at
             if record.dialled and created and time.time() - created.timestamp() < RECENT_SECONDS:
@@ -180,7 +186,7 @@ class Line:
             try:
                 if not self.client.options.keep_orphans:
                     self.client.hangup(info.call_id)
-                self._journal.put(Entry(None, info, name="call_orphaned", timestamp=time.time()))
+                self._say_orphaned(info)
             except TelephonyError as error:
                 log.error("call %s, whose dialler died, could not be ended: %s",
                           info.call_id, error)
@@ -251,6 +257,18 @@ class Line:
         log.error("line %s is lost to another worker: its connection is closed", self.name)
         self._close()
 
+    def _still_ours(self) -> bool:
+        """Whether the line is ours: its lease ran out, but perhaps nobody else has had it since.
+
+        Loses it if not. Raises one of ``Down``.
+        """
+        began = time.monotonic()
+        if self._ending or not self._store.renew(self.name, self._token, self._holder):
+            self.lose()
+            return False
+        self._held_until = began + self._settings.lease
+        return True
+
     def _close(self) -> None:
         self._journal.stop(0)
         self._close_client()
@@ -281,12 +299,9 @@ class Line:
         """Hold the lease, and look after calls that nothing is heard of; a thread's work."""
         pause = self._settings.lease / 3
         while not self._ends.wait(pause):
-            began = time.monotonic()
             try:
-                if not self._store.renew(self.name, self._token, self._holder):
-                    self.lose()
+                if not self._still_ours():
                     return
-                self._held_until = began + self._settings.lease
                 self._look_after_calls()
                 if self._is_over() and self._store.release(self.name, self._token, always=False):
                     if self._end():
@@ -294,8 +309,7 @@ class Line:
                         self._close()
                     return
             except LineLost:
-                self.lose()
-                return
+                continue  # looked at in a moment
             except Down as error:
                 log.error("the lease of line %s could not be renewed: %s",
                           self.name, type(error).__name__)
@@ -322,6 +336,8 @@ class Line:
         for task_id, intent in self._store.intents(self.name).items():
             if time.time() - intent.get("given_up", time.time()) > GIVEN_UP_SECONDS:
                 self._store.end_intent(self.name, self._token, task_id)
+                with self._lock:
+                    self._given_up.pop(task_id, None)
 
     def _is_over(self) -> bool:
         """Whether an inherited line has nothing left (which `release` looks at once more)."""
@@ -341,8 +357,7 @@ class Line:
                 self._say_gap(call.call_id, call.info, event.seconds, call)
         elif isinstance(event, CallOrphaned):
             log.warning("call %s turned up after its dial was given up", event.call.call_id)
-            info, call = event.call.info, event.call
-            self._journal.put(Entry(call, info, name=event.name, timestamp=time.time()))
+            self._say_orphaned(event.call.info, event.call)
         elif isinstance(event, ErrorOccurred):
             log.error("line %s: %s", self.name, event.error)
         elif isinstance(event, CallIncoming):
@@ -370,6 +385,16 @@ class Line:
         info = attrs.evolve(info, call_id=call_id, stale=True)
         more = {"seconds": round(seconds, 3)}
         self._journal.put(Entry(call, info, name="gap", timestamp=time.time(), more=more))
+
+    def _say_orphaned(self, info: CallInfo, call: Call | None = None) -> None:
+        """Tell of the call, and forget the dial that it is of."""
+        with self._lock:
+            dials = [task_id for task_id, route in self._given_up.items() if route == _route(info)]
+            dial = dials[0] if dials else ""
+            self._given_up.pop(dial, None)
+        self._journal.put(
+            Entry(call, info, name="call_orphaned", timestamp=time.time(), dialled=dial)
+        )
 
     # --- commands -----------------------------------------------------------------------------
 
@@ -399,11 +424,11 @@ class Line:
             return None
         try:
             call = self.client.dial(**arguments)
-        except OutcomeUnknownError:
-            self._give_up(task_id, intent)
+        except (NotSentError, CommandRefusedError, InvalidArgumentError):
+            self._change_intent(task_id, None)
             raise
-        except Exception:
-            self._drop_intent(task_id)
+        except BaseException:  # whatever stopped us, there may be a call
+            self._give_up(task_id, intent)
             raise
         entry = Entry(call, call.info, dialled=task_id)
         self._journal.put(entry)
@@ -420,24 +445,24 @@ class Line:
             raise NotConnectedError(
                 f"line {self.name} may be another worker's by now: nothing was sent"
             )
-        try:
-            begun: bool = reached(
-                "nothing was sent",
-                lambda: self._store.begin(self.name, self._token, task_id, execution, intent),
-            )
-        except LineLost:
-            self.lose()
-            raise NotConnectedError(
-                f"line {self.name} is another worker's by now: nothing was sent"
-            ) from None
+
+        def begin() -> bool:
+            while True:
+                try:
+                    return self._store.begin(self.name, self._token, task_id, execution, intent)
+                except LineLost:
+                    if not self._still_ours():
+                        raise NotConnectedError(
+                            f"line {self.name} is another worker's by now: nothing was sent"
+                        ) from None
+
+        begun: bool = reached("nothing was sent", begin)
         return begun
 
     def _give_up(self, task_id: str, intent: Snapshot) -> None:
-        kept = {**intent, "given_up": time.time()}
-        self._change_intent(task_id, kept)
-
-    def _drop_intent(self, task_id: str) -> None:
-        self._change_intent(task_id, None)
+        with self._lock:
+            self._given_up[task_id] = _route(info_of(intent))
+        self._change_intent(task_id, {**intent, "given_up": time.time()})
 
     def _change_intent(self, task_id: str, kept: Snapshot | None) -> None:
         try:

@@ -19,6 +19,8 @@ R = TypeVar("R")
 PATIENCE_SECONDS = 30.0
 #: What was handled is remembered this long after.
 REMEMBERED_SECONDS = 86400
+#: … and once the call has ended, this long.
+ENDED_SECONDS = 3600
 #: An event that is not its turn is looked at again after this many seconds.
 AGAIN_SECONDS = 0.2
 _SINCE = "telephony_since"
@@ -81,18 +83,19 @@ def in_order(
         execution, overdue = secrets.token_hex(8), time.time() - since >= patience
         answer = store.redis.eval(
             _ENTER, 1, key, time.time(), payload["sequence"], payload["after"][task.name],
-            execution, patience, "1" if overdue else "", REMEMBERED_SECONDS,
+            execution, patience, "1" if overdue else "",
+            ENDED_SECONDS if payload["event"] == "call_hangup" else REMEMBERED_SECONDS,
         )
         if answer == "handled":
             return None
         if answer == "wait":
-            task.apply_async(
-                [payload],
-                task_id=task.request.id,
-                countdown=AGAIN_SECONDS,
-                headers={_SINCE: since},
+            options = {
+                **task.request.as_execution_options(),
                 **_same_queue(task.request),
-            )
+                "countdown": AGAIN_SECONDS,
+                "headers": {**headers, _SINCE: since},
+            }
+            task.apply_async([payload], **options)
             raise Ignore
         done: Any = payload["sequence"]
         try:

@@ -60,17 +60,12 @@ def _imported(key: str, path: Any) -> Any:
 
 
 def _options(key: str, value: Any) -> Mapping[str, Any]:
-    if isinstance(value, str):
-        value = _imported(key, value)
     if not isinstance(value, Mapping):
         raise ImproperlyConfigured(f"{key} must be a dict of Client's options, or the path to one")
     for name in _OWN:
         if name in value:
             raise ImproperlyConfigured(f"{key} must not hold {name}, which is set by itself")
-    options = dict(value)
-    if isinstance(options.get("token_provider"), str):
-        options["token_provider"] = _imported(f"{key}['token_provider']", options["token_provider"])
-    return options
+    return value
 
 
 _DEFAULTS: Mapping[str, tuple[Callable[[str, Any], Any], Any]] = {
@@ -106,7 +101,7 @@ class Settings:
     host: str | None
     auth_token: str | None = attrs.field(repr=False)
     app_id: str | None
-    options: Mapping[str, Any] = attrs.field(repr=False)
+    options: Mapping[str, Any] | str = attrs.field(repr=False)
 
     @classmethod
     def of(cls, app: Any) -> Settings:
@@ -129,11 +124,27 @@ class Settings:
             host=conf.get("telephony_host") or os.environ.get("CM_HOST") or None,
             auth_token=conf.get("telephony_auth_token") or os.environ.get("AUTH_TOKEN") or None,
             app_id=conf.get("telephony_app_id") or os.environ.get("APPID") or None,
-            options={} if options is None else _options("telephony_options", options),
+            options=options if isinstance(options, str) else _options(
+                "telephony_options", {} if options is None else options
+            ),
         )
-        if settings.host and settings.auth_token and settings.app_id:
+        if settings.host and settings.auth_token and settings.app_id and not settings._has_paths():
             settings.client("checked")  # which touches no network
         return settings
+
+    def _has_paths(self) -> bool:
+        """Whether something is to be imported: perhaps from the module that is being imported now.
+        """
+        return isinstance(self.options, str) or isinstance(self.options.get("token_provider"), str)
+
+    def client_options(self) -> dict[str, Any]:
+        """The options of a client, with what they name by its path."""
+        key, given = "telephony_options", self.options
+        options = dict(_options(key, _imported(key, given) if isinstance(given, str) else given))
+        if isinstance(options.get("token_provider"), str):
+            path = options["token_provider"]
+            options["token_provider"] = _imported(f"{key}['token_provider']", path)
+        return options
 
     def client(self, name: str) -> Client:
         """A client for the line *name*, not connected; ``ImproperlyConfigured`` if it cannot be."""
@@ -145,7 +156,7 @@ class Settings:
             )
         assert self.host and self.auth_token and self.app_id
         try:
-            return Client(self.host, self.auth_token, name, self.app_id, **self.options)
+            return Client(self.host, self.auth_token, name, self.app_id, **self.client_options())
         except (InvalidArgumentError, TypeError) as error:
             raise ImproperlyConfigured(f"telephony_options and telephony_host: {error}") from None
 

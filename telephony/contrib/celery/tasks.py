@@ -92,7 +92,7 @@ class Command(Task):  # type: ignore[misc]
             line = holder.line(name)
             if line is None:
                 self._pass_on(name, call_id, arguments)
-            elif not line.command(action, call_id, self.request.id, _execution(), given):
+            elif not line.command(action, call_id, self._task_id(), _execution(), given):
                 raise Ignore
         except TelephonyError as error:
             raise portable(error) from None
@@ -100,26 +100,23 @@ class Command(Task):  # type: ignore[misc]
     def _pass_on(self, name: str, call_id: str, arguments: Mapping[str, Any]) -> None:
         """Send the command, as it came, to the queue of the line that has the call."""
         hops = int((self.request.headers or {}).get(_HOPS, 0))
-        if hops >= HOPS_MOST:
+        if hops >= HOPS_MOST or self.request.called_directly:
             raise NotConnectedError(
-                f"line {name}, which has call {call_id}, is held by no worker: nothing was sent"
+                f"line {name}, which has call {call_id}, is not held here: nothing was sent"
             )
-        super().apply_async(
-            (),
-            {"call_id": call_id, **arguments},
-            task_id=self.request.id,
-            queue=queue_for(shared_of(self.app).settings, name),
-            expires=self.request.expires,
-            headers={_HOPS: hops + 1},
-            argsrepr="()",
-            kwargsrepr=repr(self.request.kwargs),
-            countdown=0.2 * hops if hops else None,
-            link=self.request.callbacks,
-            link_error=self.request.errbacks,
-            root_id=self.request.root_id,
-            parent_id=self.request.parent_id,
-        )
+        options = {
+            **self.request.as_execution_options(),
+            "queue": queue_for(shared_of(self.app).settings, name),
+            "headers": {_HOPS: hops + 1},
+        }
+        if hops:
+            options["countdown"] = 0.2 * hops
+        self.apply_async((), {"call_id": call_id, **arguments}, **options)
         raise Ignore
+
+    def _task_id(self) -> str:
+        """The task's id; a task that is called like a function gets one too."""
+        return self.request.id or secrets.token_hex(16)
 
     def _hide(self) -> None:
         """From here on only what may be shown is known of the arguments (``result_extended``)."""
@@ -205,7 +202,7 @@ def dial(
     self._hide()
     try:
         line: Line = _switchboard(self, "dial").own_line()
-        info = line.dial(self.request.id, _execution(), arguments)
+        info = line.dial(self._task_id(), _execution(), arguments)
     except TelephonyError as error:
         raise portable(error) from None
     if info is None:
