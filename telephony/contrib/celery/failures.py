@@ -66,6 +66,15 @@ for _kind in _KINDS:
     )
 
 
+def not_found(action: str, call_id: str, why: str) -> TelephonyError:
+    """The error for a call that no line has."""
+    return portable(
+        errors.CallNotFoundError(
+            f"{action} of call {call_id}: {why}", action=action, reason=why, call_id=call_id
+        )
+    )
+
+
 def portable(error: TelephonyError) -> TelephonyError:
     """*error* as a result backend can keep it; its ``call``, a thing of its process, stays behind.
     """

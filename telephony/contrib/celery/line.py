@@ -38,7 +38,6 @@ from telephony.contrib.celery.settings import Settings
 from telephony.contrib.celery.snapshot import Snapshot, info_of, snapshot_of
 from telephony.contrib.celery.store import Down, LineLost, Record, Store, reached
 from telephony.errors import (
-    CallNotFoundError,
     CommandRefusedError,
     ConnectError,
     ConnectionLostError,
@@ -477,13 +476,3 @@ def _route(info: CallInfo) -> tuple[str, str, str]:
 
 def _own_app_id(client: Client) -> str:
     return "" if client.options.app_id == "MULTI" else client.options.app_id
-
-
-def not_found(action: str, call_id: str, why: str) -> CallNotFoundError:
-    """The error for a call that no line has."""
-    return CallNotFoundError(
-        f"{action} of call {call_id} was not sent: {why}",
-        action=action,
-        reason=why,
-        call_id=call_id,
-    )

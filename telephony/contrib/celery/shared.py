@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from telephony.contrib.celery.failures import portable
+from telephony.contrib.celery.failures import not_found
 from telephony.contrib.celery.settings import Settings
 from telephony.contrib.celery.snapshot import info_of
 from telephony.contrib.celery.store import Down, Record, Store, reached
@@ -93,8 +93,6 @@ class SharedCalls:
 
         Raises ``WaitTimeoutError``, or ``CallNotFoundError`` for a call that none is known of.
         """
-        from telephony.contrib.celery.line import not_found
-
         checked_text("call_id", call_id)
         deadline = Deadline(checked_wait("timeout", timeout))
         channel = self.store.key("ended", call_id)
@@ -105,7 +103,7 @@ class SharedCalls:
                     heard.subscribe(channel)
                     record = self.store.call(call_id)
                     if record is None and not heard_of:
-                        raise portable(not_found("wait_ended", call_id, "no worker knows the call"))
+                        raise not_found("wait_ended", call_id, "no worker knows the call")
                     heard_of = True
                     if record is not None and record.ended:
                         return info_of(record.snapshot)

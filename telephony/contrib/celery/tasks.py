@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import logging
 import secrets
+import weakref
 from typing import Any, Callable, Mapping, TypeVar
 
 from celery import Task, shared_task
 from celery.exceptions import Ignore
 
-from telephony.contrib.celery.failures import portable
+from telephony.contrib.celery.failures import not_found, portable
 from telephony.contrib.celery.journal import queue_for
-from telephony.contrib.celery.line import Line, not_found
+from telephony.contrib.celery.line import Line
 from telephony.contrib.celery.shared import shared_of
 from telephony.contrib.celery.snapshot import Snapshot, snapshot_of
 from telephony.contrib.celery.store import reached
@@ -32,6 +33,10 @@ HOPS_MOST = 5
 _HOPS = "telephony_hops"
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+#: The lines of this process, of each app whose worker it is.
+switchboards: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
 
 
 class Command(Task):  # type: ignore[misc]
@@ -75,9 +80,9 @@ class Command(Task):  # type: ignore[misc]
         action = self.name.rpartition(".")[2]
         record = reached(f"{action} was not sent", lambda: shared.store.call(call_id))
         if record is None:
-            raise portable(not_found(action, call_id, "no worker knows the call"))
+            raise not_found(action, call_id, "no worker knows the call")
         if record.ended:
-            raise portable(not_found(action, call_id, "the call has ended"))
+            raise not_found(action, call_id, "the call has ended")
         line: str = record.line
         return line
 
@@ -139,9 +144,7 @@ def _execution() -> str:
 
 
 def _switchboard(task: Command, action: str) -> Any:
-    from telephony.contrib.celery.worker import switchboard_of
-
-    found = switchboard_of(task.app)
+    found = switchboards.get(task.app)
     if found is None:
         raise NotConnectedError(
             f"{action} was not sent: this is no worker that consumes "

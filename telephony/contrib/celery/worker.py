@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import weakref
 from typing import Any
 
 from celery import bootsteps
@@ -27,8 +26,6 @@ log = logging.getLogger("telephony")
 
 #: A worker that ends hands its lines on within about this many seconds.
 HAND_ON_SECONDS = 10.0
-
-_switchboards: weakref.WeakKeyDictionary[Any, Switchboard] = weakref.WeakKeyDictionary()
 
 
 class Telephony:
@@ -72,7 +69,7 @@ class Switchboard:
         Raises ``RegistrationError`` if the Call Manager refuses the credentials. What else fails is
         logged, and tried again.
         """
-        _switchboards[self._app] = self
+        tasks.switchboards[self._app] = self
         try:
             self._open_own(attempts=1)
         except RegistrationError:
@@ -98,8 +95,8 @@ class Switchboard:
             thread.join(HAND_ON_SECONDS + 5)
         if self._lookout.ident is not None:
             self._lookout.join(5)
-        if _switchboards.get(self._app) is self:
-            del _switchboards[self._app]
+        if tasks.switchboards.get(self._app) is self:
+            del tasks.switchboards[self._app]
         self._store.close()
 
     def own_line(self) -> Line:
@@ -269,12 +266,6 @@ def _check_guarded(app: Any) -> None:
                     f"task_annotations must leave {attribute} of telephony.{name} at {wanted!r}: "
                     "a command could be carried out twice, or its secrets be kept"
                 )
-
-
-def switchboard_of(app: Any) -> Switchboard | None:
-    """The lines that this process holds for *app*."""
-    app = getattr(app, "_get_current_object", lambda: app)()
-    return _switchboards.get(app)
 
 
 def _words(error: BaseException) -> str:
