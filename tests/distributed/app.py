@@ -1,0 +1,53 @@
+"""The Celery app that the tests' workers and askers share; each test's is in their environment.
+
+``SETTINGS`` is JSON, added to the configuration; ``RECORD`` the Redis that event tasks write to.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import redis
+from celery import Celery
+
+from telephony.contrib.celery import Telephony, in_order
+
+#: what `token` answers: a secret that must not be seen anywhere
+TOKEN = "rtc-token-of-the-provider"
+
+app = Celery("distributed", broker=os.environ["BROKER"], backend=os.environ["RESULTS"])
+app.conf.update(
+    broker_connection_retry_on_startup=True,
+    worker_redirect_stdouts=False,
+    # What a worker has taken, but not begun, comes back when it is killed.
+    worker_prefetch_multiplier=1,
+    broker_transport_options={"visibility_timeout": 3600},
+    telephony_redis_url=os.environ["RECORD"],
+    telephony_options={"token_provider": "tests.distributed.app.token", "stale_timeout": 30},
+    telephony_events={"*": "distributed.record"},
+    telephony_events_queue="events",
+)
+settings: dict[str, Any] = json.loads(os.environ.get("SETTINGS", "{}"))
+app.conf.update(settings)
+Telephony(app)
+
+records = redis.Redis.from_url(os.environ["RECORD"], protocol=2)
+
+
+def token(channel: str, uid: str, app_id: str | None) -> str:
+    return TOKEN
+
+
+@app.task(name="distributed.record")
+def record(payload: dict[str, Any]) -> None:
+    """Keep every event there is, in the order in which they are handled."""
+    records.rpush("events", json.dumps(payload))
+
+
+@app.task(name="distributed.ordered", bind=True, acks_late=True, reject_on_worker_lost=True)
+@in_order
+def ordered(self: Any, payload: dict[str, Any]) -> None:
+    """Keep the events of each call, and who handled them."""
+    records.rpush("ordered", json.dumps({**payload, "worker": self.request.hostname}))

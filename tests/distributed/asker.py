@@ -1,0 +1,90 @@
+"""A process that asks for telephone calls, as a web application's would: it does jobs from Redis.
+
+A job is JSON in the list ``jobs:NAME``: ``[id, what, arguments]``; its result goes into
+``done:id``. NAME is the only argument of the program.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any, Callable
+
+import attrs
+import redis
+
+from telephony.contrib.celery import SharedCalls
+from tests.distributed.app import app
+
+SECONDS = 100.0
+
+calls = SharedCalls(app)
+
+
+def run(tasks: list[list[Any]], seconds: float = SECONDS) -> list[dict[str, Any]]:
+    """Send ``[name, keyword arguments]`` each, all before the first result is waited for."""
+    sent: list[Any] = []
+    for name, arguments in tasks:
+        try:
+            sent.append(app.tasks[f"telephony.{name}"].apply_async(kwargs=arguments))
+        except Exception as error:
+            sent.append(error)
+    return [_outcome(each, seconds) for each in sent]
+
+
+def _outcome(sent: Any, seconds: float) -> dict[str, Any]:
+    try:
+        if isinstance(sent, Exception):
+            raise sent
+        return {"result": sent.get(timeout=seconds)}
+    except Exception as error:
+        module = type(error).__module__
+        return {"error": type(error).__name__, "module": module, "message": str(error)}
+
+
+def get(call_id: str) -> Any:
+    """What `SharedCalls` has of a call."""
+    return _plain(calls.get(call_id))
+
+
+def active() -> list[Any]:
+    """All that are active."""
+    return [_plain(call) for call in calls.active()]
+
+
+def ended(call_ids: list[str]) -> list[Any]:
+    """Wait for each of them to end; a list of state and cause."""
+    found = []
+    for call_id in call_ids:
+        try:
+            info = calls.wait_ended(call_id, timeout=SECONDS)
+            found.append([str(info.state), info.hangup_cause])
+        except Exception as error:
+            found.append([type(error).__name__, str(error)])
+    return found
+
+
+def _plain(call: Any) -> Any:
+    if call is None:
+        return None
+    known = attrs.asdict(call, recurse=False)
+    info = known.pop("info")
+    return {**known, "call_id": info.call_id, "state": str(info.state), "to": info.to}
+
+
+JOBS: dict[str, Callable[..., Any]] = {"run": run, "get": get, "active": active, "ended": ended}
+
+
+def main(name: str) -> None:
+    connection = redis.Redis.from_url(os.environ["RECORD"], protocol=2)
+    connection.rpush("ready", name)
+    while True:
+        job: Any = connection.blpop([f"jobs:{name}"])
+        number, what, arguments = json.loads(job[1])
+        result = JOBS[what](*arguments)
+        connection.rpush(f"done:{number}", json.dumps(result, default=str))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
