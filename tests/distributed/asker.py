@@ -43,6 +43,21 @@ def _outcome(sent: Any, seconds: float) -> dict[str, Any]:
         return {"error": type(error).__name__, "module": module, "message": str(error)}
 
 
+def twice(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Send one task two times, as a broker may deliver it; its outcome."""
+    task = app.tasks[f"telephony.{name}"]
+    sent = task.apply_async(kwargs=arguments)
+    task.apply_async(kwargs=arguments, task_id=sent.id)
+    return _outcome(sent, SECONDS)
+
+
+def again(name: str, payloads: list[dict[str, Any]]) -> int:
+    """Have events handled once more; how many."""
+    for payload in payloads:
+        app.send_task(name, args=[payload], queue="events")
+    return len(payloads)
+
+
 def get(call_id: str) -> Any:
     """What `SharedCalls` has of a call."""
     return _plain(calls.get(call_id))
@@ -73,7 +88,9 @@ def _plain(call: Any) -> Any:
     return {**known, "call_id": info.call_id, "state": str(info.state), "to": info.to}
 
 
-JOBS: dict[str, Callable[..., Any]] = {"run": run, "get": get, "active": active, "ended": ended}
+JOBS: dict[str, Callable[..., Any]] = {
+    function.__name__: function for function in (run, twice, again, get, active, ended)
+}
 
 
 def main(name: str) -> None:
