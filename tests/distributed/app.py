@@ -14,9 +14,6 @@ from celery import Celery
 
 from telephony.contrib.celery import Telephony, in_order
 
-#: what `token` answers: a secret that must not be seen anywhere
-TOKEN = "rtc-token-of-the-provider"
-
 app = Celery("distributed", broker=os.environ["BROKER"], backend=os.environ["RESULTS"])
 app.conf.update(
     broker_connection_retry_on_startup=True,
@@ -25,7 +22,7 @@ app.conf.update(
     worker_prefetch_multiplier=1,
     broker_transport_options={"visibility_timeout": 3600},
     telephony_redis_url=os.environ["RECORD"],
-    telephony_options={"token_provider": "tests.distributed.app.token", "stale_timeout": 30},
+    telephony_options={"token_provider": "tests.distributed.tokens.provide", "stale_timeout": 30},
     telephony_events={"*": "distributed.record"},
     telephony_events_queue="events",
 )
@@ -34,11 +31,6 @@ app.conf.update(settings)
 Telephony(app)
 
 records = redis.Redis.from_url(os.environ["RECORD"], protocol=2)
-
-
-def token(channel: str, uid: str, app_id: str | None) -> str:
-    return TOKEN
-
 
 @app.task(name="distributed.record")
 def record(payload: dict[str, Any]) -> None:

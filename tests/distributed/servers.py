@@ -86,14 +86,13 @@ class Redis:
 
 
 class RabbitMQ:
-    """A RabbitMQ node with a name, a port mapper and a folder of its own; takes 5 to 10 s to start."""
+    """A RabbitMQ node with a name, a port mapper and a folder of its own. Takes 10 s to start."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._port, self._mapper, distribution = free_port(), free_port(), free_port()
         self.url = f"amqp://guest:guest@127.0.0.1:{self._port}//"
         configuration = folder / "rabbitmq.conf"
-        # A consumer that is to acknowledge too late is cut off: never in these tests.
         configuration.write_text(f"listeners.tcp.1 = 127.0.0.1:{self._port}\n", "utf-8")
         self._environment = environment(
             HOME=str(folder),  # the cookie is made here
@@ -106,9 +105,8 @@ class RabbitMQ:
             RABBITMQ_LOGS="-",
             RABBITMQ_DIST_PORT=str(distribution),
             # It would else take a core of a small machine for itself, to spin on.
-            RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=(
-                "+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}"
-            ),
+            RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="+sbwt none +sbwtdcpu none +sbwtdio none"
+            " -kernel inet_dist_use_interface {127,0,0,1}",
             ERL_EPMD_PORT=str(self._mapper),
             ERL_EPMD_ADDRESS="127.0.0.1",
         )

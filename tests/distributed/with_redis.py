@@ -11,10 +11,10 @@ from typing import Any, Iterator
 import pytest
 
 from telephony.sandbox import Sandbox
-from tests.distributed.app import TOKEN
 from tests.distributed.servers import SECONDS, Redis
 from tests.distributed.stage import Asker, Stage, Worker, dial, numbers, wait_for
 from tests.distributed.story import Callees, in_order, only, play
+from tests.distributed.tokens import TOKEN
 
 GIVEN = "rtc-token-that-was-given"
 
@@ -215,7 +215,7 @@ def test_the_broker_is_away(cm: Sandbox, redis: Redis, durable: Redis, tmp_path:
 
 @pytest.mark.parametrize("kill", [False, True], ids=["", "killed"])
 def test_an_app_that_acknowledges_late(stage: Stage, kill: bool) -> None:
-    """Its tasks may be done twice, ours not: a dial that lasts, or is sent twice, is placed once."""
+    """Its tasks may be done twice, ours not: a dial that lasts or comes twice is placed once."""
     stage.settings.update(
         telephony_events=only(),
         task_acks_late=True,
