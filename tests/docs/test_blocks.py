@@ -3,7 +3,8 @@
 Blocks are known by their ``:name:``. How each is run, and what has to come of it, is written in
 `tests.docs.drivers`; a block that nothing there knows how to run fails, and so does what is there
 for a block that is gone. Those of README.rst are run here; those of ``docs/``, which take minutes,
-by ``pytest tests/docs/every_page.py``.
+by ``pytest tests/docs/every_page.py``, and where they need a Redis by
+``pytest tests/docs/served_pages.py``.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import pytest
 
 from tests.docs.drivers import drivers, module_of
 from tests.docs.play import Output, Play
-from tests.docs.rst import README, ROOT, Block, blocks, pages, read, sphinx
+from tests.docs.rst import DOCS, README, ROOT, Block, blocks, pages, read, sphinx
 
 PAGES = pages()
+#: those with programs that need a server which is not everywhere
+SERVED = [DOCS / "howto" / "celery.rst"]
 
 
 def title(page: Path) -> str:
@@ -54,6 +57,11 @@ def test_every_driver_has_its_block(page: Path) -> None:
     names = [block.name for block in blocks(page)]
     assert set() == set(drivers(page)) - set(names)
     assert len(set(names)) == len(names)
+
+
+def test_pages_that_need_servers_are_there() -> None:
+    """Or their blocks would be run nowhere, unnoticed."""
+    assert set() == set(SERVED) - set(PAGES)
 
 
 def test_every_module_of_drivers_has_its_page() -> None:
