@@ -32,6 +32,7 @@ Telephony(app)
 
 records = redis.Redis.from_url(os.environ["RECORD"], protocol=2)
 
+
 @app.task(name="distributed.record")
 def record(payload: dict[str, Any]) -> None:
     """Keep every event there is, in the order in which they are handled."""
