@@ -40,7 +40,7 @@ def record(payload: dict[str, Any]) -> None:
 
 
 @app.task(name="distributed.ordered", bind=True, acks_late=True, reject_on_worker_lost=True)
-@in_order
+@in_order(patience=5)
 def ordered(self: Any, payload: dict[str, Any]) -> None:
     """Keep the events of each call, and who handled them."""
     records.rpush("ordered", json.dumps({**payload, "worker": self.request.hostname}))

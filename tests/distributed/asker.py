@@ -14,6 +14,7 @@ from typing import Any, Callable
 import attrs
 import redis
 
+from telephony import TelephonyError
 from telephony.contrib.celery import SharedCalls
 from tests.distributed.app import app
 
@@ -39,8 +40,8 @@ def _outcome(sent: Any, seconds: float) -> dict[str, Any]:
             raise sent
         return {"result": sent.get(timeout=seconds)}
     except Exception as error:
-        module = type(error).__module__
-        return {"error": type(error).__name__, "module": module, "message": str(error)}
+        ours = isinstance(error, TelephonyError)
+        return {"error": type(error).__name__, "ours": ours, "message": str(error)}
 
 
 def twice(name: str, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -112,17 +112,19 @@ class Stage:
 
     def ready(self, worker: Worker) -> None:
         """Wait until a worker takes tasks."""
-        wait_for(lambda: f"{worker.name}@test ready" in worker.said(), worker.said)
+        ready = f"{worker.name}@test ready"
+        wait_for(lambda: ready in worker.said() or worker.ended(0), worker.said)
+        assert ready in worker.said(), worker.said() + worker.stderr
 
     def workers(self, *names: str, **options: Any) -> list[Worker]:
         """Start workers with a line each, one after the other to know which line is whose."""
         started = []
         for name in names:
+            known = len(self.lines())
             worker = self.launch(name, **options)
-            try:
-                worker.line = self.cm.wait_for_command("register", SECONDS)["client_id"]
-            except Exception as error:
-                raise AssertionError(worker.said()[-5000:] + worker.stderr) from error
+            wait_for(lambda: len(self.lines()) > known or worker.ended(0), worker.said)
+            assert len(self.lines()) > known, worker.said() + worker.stderr
+            worker.line = self.cm.wait_for_command("register", SECONDS)["client_id"]
             started.append(worker)
         for worker in started:
             self.ready(worker)
@@ -146,6 +148,10 @@ class Stage:
         for _ in started:
             self.redis.take("ready")
         return started
+
+    def lines(self) -> list[str]:
+        """The client ids that have registered, in order, each as often as it did."""
+        return [frame["client_id"] for frame in self.cm.frames if "register" == frame["action"]]
 
     # What there is at the sandbox --------------------------------------------------------
 
