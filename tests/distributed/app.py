@@ -36,11 +36,11 @@ records = redis.Redis.from_url(os.environ["RECORD"], protocol=2)
 @app.task(name="distributed.record")
 def record(payload: dict[str, Any]) -> None:
     """Keep every event there is, in the order in which they are handled."""
-    records.rpush("events", json.dumps(payload))
+    records.rpush("told", json.dumps(payload))
 
 
 @app.task(name="distributed.ordered", bind=True, acks_late=True, reject_on_worker_lost=True)
 @in_order(patience=5)
 def ordered(self: Any, payload: dict[str, Any]) -> None:
     """Keep the events of each call, and who handled them."""
-    records.rpush("ordered", json.dumps({**payload, "worker": self.request.hostname}))
+    records.rpush("told-in-order", json.dumps({**payload, "worker": self.request.hostname}))

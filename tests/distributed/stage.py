@@ -106,6 +106,8 @@ class Stage:
             "-Q", queue, "-P", pool, "-c", str(concurrency), "-n", f"{name}@test",
             "-l", "debug", "--without-gossip", "--without-mingle", "--logfile", str(log),
         ]  # fmt: skip
+        # What it says beside its log goes there, too.
+        command = ["bash", "-c", 'exec "$@" 1>>"$0" 2>&1', str(log), *command]
         worker = self._programs.enter_context(Worker(command, self.environ()))
         worker.name, worker.log = name, log
         return worker
@@ -114,7 +116,7 @@ class Stage:
         """Wait until a worker takes tasks."""
         ready = f"{worker.name}@test ready"
         wait_for(lambda: ready in worker.said() or worker.ended(0), worker.said)
-        assert ready in worker.said(), worker.said() + worker.stderr
+        assert ready in worker.said(), worker.said()
 
     def workers(self, *names: str, **options: Any) -> list[Worker]:
         """Start workers with a line each, one after the other to know which line is whose."""
@@ -123,7 +125,7 @@ class Stage:
             known = len(self.lines())
             worker = self.launch(name, **options)
             wait_for(lambda: len(self.lines()) > known or worker.ended(0), worker.said)
-            assert len(self.lines()) > known, worker.said() + worker.stderr
+            assert len(self.lines()) > known, worker.said()
             worker.line = self.cm.wait_for_command("register", SECONDS)["client_id"]
             started.append(worker)
         for worker in started:
@@ -164,7 +166,7 @@ class Stage:
         """The numbers that were dialled, in order, each as often as it was."""
         return [frame["to"] for frame in self.cm.frames if "outbound" == frame["action"]]
 
-    def recorded(self, key: str = "events") -> list[dict[str, Any]]:
+    def recorded(self, key: str = "told") -> list[dict[str, Any]]:
         """What the event tasks have recorded so far."""
         items: Any = self.redis.connection.lrange(key, 0, -1)
         return [json.loads(item) for item in items]
