@@ -18,9 +18,7 @@ app = Celery("distributed", broker=os.environ["BROKER"], backend=os.environ["RES
 app.conf.update(
     broker_connection_retry_on_startup=True,
     worker_redirect_stdouts=False,
-    # What a worker has taken, but not begun, comes back when it is killed.
     worker_prefetch_multiplier=1,
-    broker_transport_options={"visibility_timeout": 3600},
     telephony_redis_url=os.environ["RECORD"],
     telephony_options={"token_provider": "tests.distributed.tokens.provide", "stale_timeout": 30},
     telephony_events={"*": "distributed.record"},

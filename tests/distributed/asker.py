@@ -18,20 +18,34 @@ from telephony import TelephonyError
 from telephony.contrib.celery import SharedCalls
 from tests.distributed.app import app
 
-SECONDS = 100.0
+SECONDS = 60.0
 
 calls = SharedCalls(app)
 
 
-def run(tasks: list[list[Any]], seconds: float = SECONDS) -> list[dict[str, Any]]:
-    """Send ``[name, keyword arguments]`` each, all before the first result is waited for."""
-    sent: list[Any] = []
+sent: list[Any] = []
+
+
+def send(tasks: list[list[Any]]) -> None:
+    """Send ``[name, keyword arguments]`` each, and wait for nothing."""
     for name, arguments in tasks:
         try:
             sent.append(app.tasks[f"telephony.{name}"].apply_async(kwargs=arguments))
         except Exception as error:
             sent.append(error)
-    return [_outcome(each, seconds) for each in sent]
+
+
+def collect() -> list[dict[str, Any]]:
+    """Wait for all that was sent; the outcome of each."""
+    outcomes = [_outcome(each, SECONDS) for each in sent]
+    sent.clear()
+    return outcomes
+
+
+def run(tasks: list[list[Any]]) -> list[dict[str, Any]]:
+    """Both."""
+    send(tasks)
+    return collect()
 
 
 def _outcome(sent: Any, seconds: float) -> dict[str, Any]:
@@ -90,7 +104,7 @@ def _plain(call: Any) -> Any:
 
 
 JOBS: dict[str, Callable[..., Any]] = {
-    function.__name__: function for function in (run, twice, again, get, active, ended)
+    job.__name__: job for job in (send, collect, run, twice, again, get, active, ended)
 }
 
 

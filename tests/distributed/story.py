@@ -64,6 +64,9 @@ def play(stage: Stage, *, calls: int, slow: int, workers: int, askers: int) -> N
     """So many calls, of which *slow* ring when the first worker is killed with SIGKILL."""
     cm = stage.cm
     stage.settings["telephony_events"] = only()
+    if stage.broker.startswith("redis"):
+        # What the victim has taken from Redis, and not begun, is given to others after so many s.
+        stage.settings["broker_transport_options"] = {"visibility_timeout": 5}
     victim, *others = stage.workers(*(f"worker-{n}" for n in range(workers)), concurrency=calls)
     stage.events()
     asking = stage.askers(*(f"asker-{n}" for n in range(askers)))
@@ -74,11 +77,11 @@ def play(stage: Stage, *, calls: int, slow: int, workers: int, askers: int) -> N
         first, second = wanted[: len(wanted) // 2], wanted[len(wanted) // 2 :]
         waves = [called + first, second]
         given: dict[str, dict[str, Any]] = {}
-        told = []
+        shares: list[list[str]] = [[] for _ in asking]
         for wave in waves:
-            shares = [wave[number::askers] for number in range(askers)]
-            for asker, share in zip(asking, shares):
-                told.append((share, asker.ask("run", [dial(number) for number in share])))
+            for number, (asker, share) in enumerate(zip(asking, shares)):
+                share += wave[number::askers]
+                asker.ask("send", [dial(to) for to in wave[number::askers]])
             if wave is waves[0]:
                 # Some calls are up, others ring at every worker, and more are asked for …
                 callees.wait_ringing(slow)
@@ -93,7 +96,8 @@ def play(stage: Stage, *, calls: int, slow: int, workers: int, askers: int) -> N
         # An heir is connected in its place.
         cm.wait_for_command("register", SECONDS, client_id=victim.line)
         callees.pick_up()
-        for share, results in told:
+        told = [asker.ask("collect") for asker in asking]
+        for share, results in zip(shares, told):
             given.update(zip(share, results()))
 
         _placed_once(stage, given, ringing_at_victim)
@@ -116,11 +120,14 @@ def _placed_once(
 ) -> None:
     """No number was dialled twice, and who asked was told what came of it."""
     often = Counter(stage.dialled())
-    assert {1} == set(often.values())
+    assert [] == [number for number, times in often.items() if times != 1]
     for number, outcome in given.items():
         if "result" in outcome:
             assert 1 == often[number]
             assert number == outcome["result"]["to"]
+        elif "TimeoutError" == outcome["error"]:
+            # Redis had given it to the worker, which had not even told Redis that it has it.
+            assert 0 == often[number]
         else:
             # The worker died with it. It may have rung: it was not tried again.
             assert "ConnectionLostError" == outcome["error"], (number, outcome)
