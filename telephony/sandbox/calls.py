@@ -71,7 +71,8 @@ class Leg:
         "sdk_options", "owner", "state", "created", "answered", "bridged_since", "ended_at",
         "hangup_cause", "sip_disposition", "ended_by", "heard", "transferred_to", "pin",
         "sip_headers", "offered_to", "other", "reply", "lookup", "response_delay",
-        "responded", "refusal", "composite_hangup", "post_dial", "rebridging", "timers", "changed",
+        "responded", "refusal", "composite_hangup", "post_dial", "pick_up", "rebridging", "timers",
+        "changed",
     )  # fmt: skip
 
     def __init__(
@@ -110,6 +111,8 @@ class Leg:
         self.refusal: str | None = None
         self.composite_hangup = False
         self.post_dial = ""
+        # Answers it at once, while it rings at somebody's who can.
+        self.pick_up: Callable[[], None] | None = None
         self.rebridging = False
         # One timer a purpose, so that a new one replaces the one before.
         self.timers: dict[str, asyncio.TimerHandle] = {}

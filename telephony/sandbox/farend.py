@@ -14,7 +14,7 @@ from telephony.sandbox.switch import Switch
 class FarEnd:
     """The person or machine a client's call is with. Usable from any thread.
 
-    `press` and `hang_up` block only until the sandbox's thread has done it; the ``wait_*``
+    `pick_up`, `press` and `hang_up` block only until the sandbox's thread has done it; the ``wait_*``
     methods take real seconds, None for ever.
     """
 
@@ -109,6 +109,20 @@ class FarEnd:
                 f"call {self.call_id} is {self.state}: nobody is there to hear digits"
             )
         self._switch.press(self._leg, parts)
+
+    def pick_up(self) -> None:
+        """Answer a dialled call that rings, now, whatever its script says.
+
+        For one that is to ring until then, give `Sandbox.script_dial` a long ``ring``. Raises
+        `TelephonyError` while the call does not ring here: when it has not come so far, is
+        answered or over, or has looped back to a client, which is to accept it.
+        """
+        self._host.run(self._pick_up)
+
+    def _pick_up(self) -> None:
+        if self._leg.state != "ringing" or self._leg.pick_up is None:
+            raise TelephonyError(f"call {self.call_id} is {self.state}: it does not ring here")
+        self._leg.pick_up()
 
     def hang_up(self, cause: str = "NORMAL_CLEARING") -> None:
         """Put the receiver down: before the answer too. A call that is over stays as it is."""

@@ -79,6 +79,7 @@ class Outbound:
 
     def _ring(self, leg: Leg, seconds: float, outcome: str) -> None:
         self._alert(leg)
+        leg.pick_up = lambda: self._answer(leg)
         if outcome == "answer":
             self._switch.after(leg, "step", seconds, lambda: self._answer(leg))
         else:
@@ -93,6 +94,7 @@ class Outbound:
     def _answer(self, leg: Leg) -> None:
         """The callee picked up: the dial's response, and then the events, leave."""
         leg.cancel_timer("limit")
+        leg.cancel_timer("step")
         leg.state = "answered"
         leg.answered = self._switch.clock.now()
         self._switch.respond(leg, Reply({"success": True, "callid": leg.call_id}))

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from telephony.errors import InvalidArgumentError
+from telephony.errors import InvalidArgumentError, TelephonyError
 from telephony.sandbox import CallRecord
 from tests.unit.sandbox.phone import DIAL
 
@@ -220,6 +220,34 @@ def test_ended_while_it_rings_with_an_early_response(cm, phone):
     call_id = line.dial(timeout="20000")
     line.take("endcall", callid=call_id)
     assert "send_bye" == line.event("call_hangup", callid=call_id)["sip_disposition"]
+
+
+def test_the_far_end_picks_up_when_told(cm, phone):
+    """A call that would ring for ever is answered once, at once, and only while it rings."""
+    cm.script_dial("no_answer", ring=100_000, respond="early")
+    line = phone(cm)
+    call_id = line.dial()
+    line.event("call_ringing")
+    callee = cm.peer(call_id)
+    callee.pick_up()
+    line.event("call_answered", callid=call_id)
+    assert callee.accepted
+    with pytest.raises(TelephonyError, match="does not ring here"):
+        callee.pick_up()
+
+
+def test_nobody_picks_up_what_does_not_ring_here(cm, phone):
+    """An inbound call is a client's to accept, and so is one that looped back."""
+    line = phone(cm, subscribe_numbers=["+18005550001"])
+    caller = cm.incoming(to="+18005550001", from_="+15559876543")
+    with pytest.raises(TelephonyError, match="is incoming: it does not ring here"):
+        caller.pick_up()
+    line.event("call_incoming")
+    line.command("outbound", **{**DIAL, "to": "+18005550001"})
+    line.event("call_ringing")
+    dialled = next(call for call in cm.calls if call.direction == "outbound")
+    with pytest.raises(TelephonyError, match="is ringing: it does not ring here"):
+        cm.peer(dialled.call_id).pick_up()
 
 
 def test_digits_after_the_answer(cm, phone):
