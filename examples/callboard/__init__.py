@@ -1,0 +1,1 @@
+"""A call board: place, see and control phone calls on one web page."""
