@@ -17,6 +17,7 @@ from telephony import (
     CallHangup,
     CallIncoming,
     CallOrphaned,
+    CallRinging,
     Connected,
     Disconnected,
     DtmfReceived,
@@ -59,6 +60,7 @@ class Row:
         self.number = number
         self.ours = ours
         self.state = "dialling"
+        self.rang = False
         self.channel = ""
         self.heard = ""  # keys pressed at the far end
         self.sent = ""  # and by us
@@ -237,6 +239,7 @@ class Board:
                 return None
             if isinstance(event, DtmfReceived) and not event.echo:
                 row.heard += event.digits
+            row.rang = row.rang or isinstance(event, CallRinging)
             self._take(row, event.info)
             self._changed(row)
         # Keep a call that comes in: somebody decides later.
@@ -245,6 +248,8 @@ class Board:
     def _take(self, row, info):
         """Show what is known of the call now."""
         row.state = info.state.value
+        if row.state == "ringing" and not row.rang:
+            row.state = "dialling"  # the library's word for both is one
         row.channel = info.channel if row.state == "bridged" else ""
         if row.state in UP and row.answered is None:
             row.answered = time.time()
@@ -294,9 +299,9 @@ class Board:
 
     def _add(self, row):
         self._rows[row.id] = row
-        ended = [each.id for each in self._rows.values() if each.over]
+        ended = sorted((each for each in self._rows.values() if each.over), key=_end_of)
         for old in ended[:-ENDED_SHOWN]:
-            del self._rows[old]
+            del self._rows[old.id]
         return row
 
     def _end(self, row, state, note):
@@ -376,6 +381,10 @@ def _row_from(info):
     """The row of a call that somebody else began."""
     ours, theirs = (info.to, info.from_) if info.direction == "inbound" else (info.from_, info.to)
     return Row(info.direction or "inbound", theirs, ours)
+
+
+def _end_of(row):
+    return row.ended
 
 
 def as_event(kind, version, data):

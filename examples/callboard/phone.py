@@ -6,7 +6,7 @@ from telephony import Client
 
 
 def rtc_token(channel, uid, app_id):
-    """Yours: sign one for this channel and uid. A project without a certificate takes the App ID."""
+    """Yours: sign one. A project without an App Certificate takes the App ID for a token."""
     return os.environ.get("RTC_TOKEN") or app_id
 
 

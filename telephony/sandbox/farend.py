@@ -14,8 +14,8 @@ from telephony.sandbox.switch import Switch
 class FarEnd:
     """The person or machine a client's call is with. Usable from any thread.
 
-    `pick_up`, `press` and `hang_up` block only until the sandbox's thread has done it; the ``wait_*``
-    methods take real seconds, None for ever.
+    `pick_up`, `press` and `hang_up` block only until the sandbox's thread has done it; the
+    ``wait_*`` methods take real seconds, None for ever.
     """
 
     def __init__(self, host: Controls, switch: Switch, leg: Leg) -> None:

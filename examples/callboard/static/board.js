@@ -45,7 +45,8 @@ function showAll(all) {
   showConnection(all.connection);
   const there = new Set(all.calls.map((call) => call.id));
   for (const [id, call] of board.calls) if (!there.has(id)) remove(call);
-  for (const call of all.calls) show(call, false);
+  const moment = (call) => call.ended || call.began;
+  for (const call of all.calls.sort((a, b) => moment(a) - moment(b))) show(call, false);
 }
 
 function remove(call) {
@@ -76,10 +77,10 @@ function make(call) {
   } else {
     byId("calls").prepend(element);
     for (const button of element.querySelectorAll("button")) {
-      button.setAttribute("aria-label", `${button.textContent}, ${call.number}`);
+      button.setAttribute("aria-label", `${button.textContent}, ${spaced(call.number)}`);
     }
     for (const input of element.querySelectorAll("input")) {
-      input.setAttribute("aria-label", `${input.getAttribute("aria-label")}, ${call.number}`);
+      input.setAttribute("aria-label", `${input.getAttribute("aria-label")}, ${spaced(call.number)}`);
     }
   }
   return element;
@@ -91,11 +92,15 @@ function put(element, text) {
   element.hidden = text === "";
 }
 
+function spaced(number) {
+  return number.replace(/^\+1(\d{3})(\d{3})(\d{4})$/, "+1 $1 $2 $3");
+}
+
 function fill(call) {
   const part = (name) => call.element.querySelector(`.${name}`);
   const inbound = call.direction === "inbound";
   put(part("arrow"), inbound ? "↙" : "↗");
-  put(part("number"), call.number || "unknown");
+  put(part("number"), spaced(call.number) || "Unknown");
   put(part("badge"), call.stale ? "Perhaps ended" : STATES[call.state] || call.state);
   part("badge").dataset.state = call.state;
   if (call.over) {
@@ -105,7 +110,7 @@ function fill(call) {
   }
   call.element.dataset.state = call.state;
   call.element.toggleAttribute("data-up", UP.includes(call.state));
-  const detail = inbound ? `called ${call.ours}` : `from ${call.ours}`;
+  const detail = `${inbound ? "to" : "from"} ${spaced(call.ours)}`;
   put(part("detail"), call.channel ? `${detail} · in ${call.channel}` : detail);
   for (const name of ["heard", "sent"]) {
     put(part(name).querySelector("dd"), call[name]);
@@ -135,7 +140,7 @@ function keepFocus(element) {
 
 function say(call) {
   const why = call.over && (call.cause || call.note);
-  byId("said").textContent = `${call.number}: ${STATES[call.state] || call.state}${why ? `, ${why}` : ""}`;
+  byId("said").textContent = `${spaced(call.number)}: ${STATES[call.state] || call.state}${why ? `, ${why}` : ""}`;
 }
 
 function tick(call) {
