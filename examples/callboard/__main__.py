@@ -34,7 +34,6 @@ def serve(host, port):
     from werkzeug.serving import WSGIRequestHandler, make_server
 
     from examples.callboard.app import create_app
-    from examples.callboard.phone import Phone
     from telephony.sandbox import Sandbox
 
     class Handler(WSGIRequestHandler):
@@ -47,11 +46,11 @@ def serve(host, port):
             sandbox = stack.enter_context(Sandbox(lookup_hold=30))
         elif not os.environ.get("FROM_NUMBER"):
             sys.exit("set FROM_NUMBER, the number that calls, in the environment")
-        phone = Phone(sandbox)
-        stack.callback(phone.close)
-        app = create_app(phone, sandbox)
+        app = create_app(sandbox)
+        telephony = app.extensions["telephony"]
+        stack.callback(telephony.close)
         stack.callback(app.extensions["callboard"].close)
-        phone.client  # noqa: B018 - connected, or it is said now why not
+        telephony.connect()  # or it is said now why not
         server = make_server(host, port, app, threaded=True, request_handler=Handler)
         where = f"http://{f'[{host}]' if ':' in host else host}:{server.port}/"
         what = "a sandbox: no call costs anything" if sandbox else os.environ["CM_HOST"]

@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException
 from examples.callboard import farend
 from examples.callboard.board import REJECTED, Board, Refusal, as_event
 from telephony import InvalidArgumentError, NotSentError, TelephonyError
+from telephony.contrib.flask import Telephony
 
 #: How long a dialled call may ring, in seconds.
 RING = 45
@@ -20,13 +21,35 @@ HEARTBEAT = 15
 NUMBER = re.compile(r"\+?[0-9]{3,15}")
 
 
-def create_app(phone, sandbox=None):
-    """The application, on a *phone*, and with a *sandbox*'s far end to play if there is one."""
+def rtc_token(channel, uid, app_id):
+    """Yours: sign one. A project without an App Certificate takes the App ID for a token."""
+    return os.environ.get("RTC_TOKEN") or app_id
+
+
+def create_app(sandbox=None):
+    """The application: on the Call Manager of the environment, or on a *sandbox* that runs.
+
+    Nothing is connected before it is used.
+    """
     app = Flask(__name__)
-    app.config["MAX_CONTENT_LENGTH"] = 10_000
-    board = Board(phone.on, sandbox=sandbox is not None)
+    app.config.update(
+        MAX_CONTENT_LENGTH=10_000,
+        TELEPHONY_CONNECT_TIMEOUT=5,
+        TELEPHONY_INBOUND=True,  # the board is one process, and the one that answers
+        TELEPHONY_HANGUP_AT_EXIT=True,
+    )
     ours = os.environ.get("FROM_NUMBER", "+15551234567")
-    did = os.environ.get("DID", "+18005550100")
+    did = os.environ.get("DID") or (sandbox and "+18005550100")
+    if sandbox is not None:
+        app.config.update(
+            TELEPHONY_HOST=sandbox.url,
+            TELEPHONY_AUTH_TOKEN=sandbox.auth_token,
+            TELEPHONY_APP_ID=sandbox.app_id,
+        )
+    telephony = Telephony(
+        app, token_provider=rtc_token, subscribe_numbers=[did] if did else None
+    )
+    board = Board(telephony.on, sandbox=sandbox is not None)
     app.extensions["callboard"] = board
 
     # --- who may -----------------------------------------------------------------------------
@@ -90,7 +113,7 @@ def create_app(phone, sandbox=None):
             outcome = None
 
         def place(uid):
-            client = phone.client
+            client = telephony.client
             if outcome is not None:
                 farend.script(sandbox, to, outcome)
             return client.dial(
@@ -104,7 +127,7 @@ def create_app(phone, sandbox=None):
     def someone_calls_in():
         if sandbox is None:
             raise Refusal("Only in a sandbox.")
-        phone.client  # noqa: B018 - connected, or nobody is there to take the call
+        telephony.connect()  # or nobody is there to take the call
         caller = sandbox.incoming(to=did, from_=_number(_text("from", "") or farend.somebody()))
         if caller.ended:
             raise Refusal("Nobody is there to take the call.")
