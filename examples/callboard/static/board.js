@@ -169,13 +169,13 @@ async function post(path, fields) {
   return said;
 }
 
-// One thing at a time from each form or card, and what goes wrong in words beside it.
-async function once(place, pause, work) {
-  if (place.dataset.busy) return;
-  place.dataset.busy = "yes";
-  const error = place.querySelector(".error");
-  const buttons = [...place.querySelectorAll("button")];
-  buttons.forEach((button) => button.setAttribute("aria-disabled", "true"));
+// Each form and each button does one thing at a time; what goes wrong is said in words beside it.
+async function once(control, pause, work) {
+  if (control.dataset.busy) return;
+  control.dataset.busy = "yes";
+  const error = (control.closest(".card") || control).querySelector(".error");
+  const button = control.querySelector("button") || control;
+  button.setAttribute("aria-disabled", "true");
   put(error, "");
   const rest = new Promise((done) => setTimeout(done, pause));
   try {
@@ -184,8 +184,8 @@ async function once(place, pause, work) {
     put(error, problem.message);
   }
   await rest;
-  buttons.forEach((button) => button.removeAttribute("aria-disabled"));
-  delete place.dataset.busy;
+  button.removeAttribute("aria-disabled");
+  delete control.dataset.busy;
 }
 
 // However often one wish is sent, it is one call: the server knows it by its key. A wish that got
@@ -218,11 +218,11 @@ byId("ring")?.addEventListener("submit", (event) => {
 });
 
 function act(control) {
-  const card = control.closest(".card");
+  const { id } = control.closest(".card").dataset;
   const input = control.querySelector("input");
   if (input && !input.value.trim()) return input.focus();
-  return once(card, 0, async () => {
-    await post(`/calls/${card.dataset.id}/${control.dataset.action}`, { value: input ? input.value : "" });
+  return once(control, 0, async () => {
+    await post(`/calls/${id}/${control.dataset.action}`, { value: input ? input.value : "" });
     if (input) input.value = "";
   });
 }
