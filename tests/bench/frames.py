@@ -56,11 +56,11 @@ def event(number: int, name: str, **more: str) -> bytes:
     return text_frame(json.dumps(told, separators=(",", ":")).encode())
 
 
-def beginnings(calls: int) -> bytes:
-    """The events by which so many calls come up."""
+def beginnings(numbers: Iterable[int]) -> bytes:
+    """The events by which the calls with these numbers come up."""
     return b"".join(
         event(number, name)
-        for number in range(calls)
+        for number in numbers
         for name in ("call_initiated", "call_ringing", "call_answered")
     )
 

@@ -197,10 +197,10 @@ def resident(make: Make, calls: int) -> Figures:
     with connected(make) as subject:
         subject.ask("raise", calls=0)  # what the first command makes is no call's
         gc.collect()
-        before = _resident()
+        before = resident_set()
         subject.track(calls)
         gc.collect()
-        return {"resident": (_resident() - before) / calls}
+        return {"resident": (resident_set() - before) / calls}
 
 
 def idle(make: Make, seconds: float) -> Figures:
@@ -211,12 +211,13 @@ def idle(make: Make, seconds: float) -> Figures:
             time.sleep(seconds)
         return {
             "cpu": watch.cpu * 60 / watch.seconds,
-            "resident": _resident(),
+            "resident": resident_set(),
             "threads": threading.active_count(),
         }
 
 
-def _resident() -> int:
+def resident_set() -> int:
+    """Bytes of memory that this process holds."""
     with open("/proc/self/statm") as statm:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 

@@ -39,9 +39,10 @@ def cores() -> tuple[int, int] | None:
 
 
 class Servers:
-    """Starts servers as they are wanted, and ends all at the end."""
+    """Starts servers as they are wanted, each runs *module*, and ends all at the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, module: str = "tests.bench.server") -> None:
+        self._module = module
         self._stack = contextlib.ExitStack()
         self._places: dict[tuple[bool, int | None], Place] = {}
         self._files: tuple[str, str] | None = None
@@ -67,7 +68,7 @@ class Servers:
             arguments += ["--certificate", certificate]
         process = self._stack.enter_context(
             subprocess.Popen(
-                [sys.executable, "-m", "tests.bench.server", *arguments],
+                [sys.executable, "-m", self._module, *arguments],
                 cwd=ROOT,
                 env=environment(),
                 stdin=subprocess.PIPE,

@@ -84,16 +84,17 @@ class Serving:
         self._due = 0.0  # when the next burst is
 
     def run(self) -> None:
-        self._upgrade()
+        self.upgrade()
         while True:
             if self._wait():
                 data = self._sock.recv(1 << 16)
-                if not data or not self._take(data):
+                if not data or not self.take(data):
                     return
             if self._pace is not None:
                 self._keep_pace(*self._pace)
 
-    def _upgrade(self) -> None:
+    def upgrade(self) -> None:
+        """Answer the client's handshake."""
         self._sock.settimeout(PATIENCE_SECONDS)
         while b"\r\n\r\n" not in self._buffer:
             data = self._sock.recv(1 << 16)
@@ -123,7 +124,7 @@ class Serving:
 
     # --- what comes in ---------------------------------------------------------------------
 
-    def _take(self, data: bytes) -> bool:
+    def take(self, data: bytes) -> bool:
         """Answer all that was read, in one write; false once the client closes."""
         out: list[bytes] = []
         for opcode, payload in self._frames(data):
@@ -170,7 +171,7 @@ class Serving:
             return answer(action, request_id, call_id(self._dialled - 1))
         told = json.loads(payload)
         if action == b"raise":
-            return beginnings(told["calls"]) + answer(action, request_id)
+            return beginnings(range(told["calls"])) + answer(action, request_id)
         if action == b"prepare":
             self._bytes, self._ends = prepared(told["count"], told["calls"], told["bunch"])
             self._sent = 0

@@ -1,0 +1,1 @@
+"""How the library is at size: ``python -m tests.bench.scale``; see ``--help``."""
