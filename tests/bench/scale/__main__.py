@@ -19,8 +19,8 @@ from tests.bench.table import machine, stolen
 
 ABOUT = """\
 Worker processes, each with one client, share the calls of one stand-in for the Call Manager, which
-is a process of its own. At every number of processes and of calls the same rate of commands, and
-then of events, goes over them all; what is compared is measured in one round. After that inbound
+is a process of its own. At every number of processes and of calls the same commands, and then the
+same events, go over them all, as many a second in all; what is compared is measured in one round. After that inbound
 calls are offered to more and more clients. It prints tables; with --write they become files, with
 charts, for the page docs/understand/size.rst.
 

@@ -38,7 +38,7 @@ class Facts:
         )
         lines = [
             f"Measured on {date.today():%d %B %Y}: {about['cpu']}, {cores}; {about['system']};",
-            f"CPython {about['python']}, {versions}. Medians of {runs} rounds, "
+            f"CPython {about['python']}, {versions}. Medians of {runs} round{'s' * (runs > 1)}, "
             f"{self.seconds:.0f} s in all.",
         ]
         if self.kept >= 0.005:

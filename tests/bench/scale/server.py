@@ -5,8 +5,8 @@ commands of their own:
 
 ``number``  this client's calls, in the order of its dials, are ``first``, ``first + step`` …
 ``raise``   the events by which its calls from the ``since``-th on come up, before the answer
-``flow``    ``count`` digits, ``rate`` a second, of its calls at random; each says when it was
-            ``written`` (nanoseconds of the monotonic clock, which all processes share)
+``flow``    ``count`` digits, ``rate`` a second on average, of its calls at random; each says when
+            it was ``written`` (nanoseconds of the monotonic clock, which all processes share)
 ``ring``    ``count`` inbound calls, ``rate`` a second, offered to all clients at once; answered
             when one of them, or with ``all`` each of them, has tried to accept each call
 ``hold``    from now on this client's dials get no answer; ``held`` is answered when there are
@@ -62,19 +62,33 @@ def report(action: str, request_id: bytes, **data: Any) -> bytes:
 
 
 class Pace:
-    """Has *step* done *count* times, *rate* a second; what is late is made up for at once."""
+    """Has *step* done *count* times, *rate* a second; what is late is made up for at once.
 
-    def __init__(self, count: int, rate: float, step: Callable[[], object]) -> None:
+    With *choice* the pauses are random ones (a Poisson process): then the paces of many clients
+    together are like that of one, and never fall into step.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        rate: float,
+        step: Callable[[], object],
+        choice: random.Random | None = None,
+    ) -> None:
         self.left = count
-        self.due = time.monotonic()
-        self._between = 1 / rate
+        self._rate = rate
         self._step = step
+        self._choice = choice
+        self.due = time.monotonic() + self._pause()
+
+    def _pause(self) -> float:
+        return self._choice.expovariate(self._rate) if self._choice else 1 / self._rate
 
     def keep(self) -> None:
         while self.left and self.due <= time.monotonic():
             self._step()
             self.left -= 1
-            self.due += self._between
+            self.due += self._pause()
 
 
 class Ringing:
@@ -161,10 +175,11 @@ class Member(Serving):
         told = json.loads(payload)
         if action == b"number":
             self._numbers = told["first"], told["step"]
+            self._choice.seed(told["first"])
         elif action == b"raise":
             out.append(beginnings(map(self._number, range(told["since"], self._dialled))))
         elif action == b"flow":
-            self.pace = Pace(told["count"], told["rate"], self._digit)
+            self.pace = Pace(told["count"], told["rate"], self._digit, self._choice)
         elif action == b"hold":
             self._held = []
         elif action == b"held":

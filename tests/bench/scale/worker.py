@@ -48,18 +48,21 @@ class Share(Ours):
         return watch.seconds if numbers else 0.0
 
     def commands(self, count: int, rate: float) -> tuple[list[float], float]:
-        """Digits on random calls, at that pace: how long each took, and processor time."""
+        """Digits on random calls, *rate* a second on average: how long each took, and CPU time.
+
+        The pauses are random (a Poisson process), so that no two workers fall into step.
+        """
         choice = random.Random(self._first)
         times = []
         with Stopwatch() as watch:
-            due = time.perf_counter() + self._first / self._step / rate  # not all at once
+            due = time.perf_counter()
             for _ in range(count):
+                due += choice.expovariate(rate)
                 time.sleep(max(0.0, due - time.perf_counter()))
                 call = choice.choice(self._calls)
                 began = time.perf_counter()
                 call.send_dtmf("1")
                 times.append(time.perf_counter() - began)
-                due += 1 / rate
         return times, watch.cpu
 
     def events(self, count: int, rate: float) -> tuple[list[float], float]:
