@@ -184,7 +184,10 @@ def broadcast(clients: int, everyone: bool, size: Size, servers: Servers) -> Bro
     delays = [seconds for each in ended for seconds in each["delays"]]
     refused, expected = total(ended, "lost"), size.rings * (clients - 1) * everyone
     if len(rung["times"]) != size.rings or refused != expected:
-        raise Failed(f"{clients} clients: {refused:g} accepts refused instead of {expected}")
+        raise Failed(
+            f"{clients} clients: of {size.rings} calls {len(rung['times'])} were accepted, and "
+            f"{refused:g} accepts refused, not {expected}"
+        )
     return Broadcast(
         clients, everyone, rung["frames"] / size.rings, p50(delays), part(delays, 0.99),
         p50(rung["times"]), part(rung["times"], 0.99),

@@ -13,7 +13,7 @@ import random
 import sys
 import threading
 import time
-from typing import Any
+from typing import Any, Hashable, Iterable
 
 from telephony import Call, CallIncoming, CallNotFoundError, DtmfReceived
 from tests.bench.measures import resident_set
@@ -21,6 +21,21 @@ from tests.bench.subjects.base import STUCK_SECONDS, Place, Stopwatch, Wrong
 from tests.bench.subjects.ours import Ours
 
 Figures = dict[str, Any]
+
+
+def delays(heard: Iterable[tuple[Hashable, int, int]]) -> list[float]:
+    """Seconds between the two times (in nanoseconds) that stand beside the call of each event.
+
+    Raises ``Wrong`` where those of one call did not come in the order in which they were written.
+    """
+    latest: dict[Hashable, int] = {}
+    found = []
+    for call, written, came in heard:
+        if latest.get(call, 0) >= written:
+            raise Wrong(f"the events of {call} came out of order, or twice")
+        latest[call] = written
+        found.append((came - written) / 1e9)
+    return found
 
 
 class Share(Ours):
@@ -41,6 +56,8 @@ class Share(Ours):
         numbers = range(self._first + since * self._step, calls, self._step)
         with Stopwatch() as watch:
             self._calls += [self._dial(number) for number in numbers]
+        if not self._calls:
+            raise Wrong(f"of {calls} calls there is none for this process")
         self.ask("raise", since=since)
         tracked = self.client.calls()
         if len(tracked) != len(self._calls) or any(call.state != "answered" for call in tracked):
@@ -81,12 +98,7 @@ class Share(Ours):
             if not done.wait(STUCK_SECONDS):
                 raise Wrong(f"{len(heard)} of {count} events came")
         self.deaf()
-        latest: dict[Call, int] = {}
-        for call, written, _ in heard:
-            if latest.get(call, 0) >= written:
-                raise Wrong(f"the events of {call} came out of order, or twice")
-            latest[call] = written
-        return [(came - written) / 1e9 for _, written, came in heard], watch.cpu
+        return delays(heard), watch.cpu
 
     def waiting(self, count: int) -> int:
         """By how many bytes the process grows for so many dials that have no answer yet."""
