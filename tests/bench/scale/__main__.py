@@ -19,10 +19,10 @@ from tests.bench.table import machine, stolen
 
 ABOUT = """\
 Worker processes, each with one client, share the calls of one stand-in for the Call Manager, which
-is a process of its own. At every number of processes and of calls the same commands, and then the
-same events, go over them all, as many a second in all; what is compared is measured in one round. After that inbound
-calls are offered to more and more clients. It prints tables; with --write they become files, with
-charts, for the page docs/understand/size.rst.
+is a process of its own. At every number of processes and of calls it measures the same number of
+commands a second, and then of events, over all of them; what is compared is measured in one round.
+After that inbound calls are offered to more and more clients. It prints tables; with --write they
+become files, with charts, for the page docs/understand/size.rst.
 
 The exit code is 1 if something did not finish, or was lost, or came twice or out of order. No time
 is judged by it.
