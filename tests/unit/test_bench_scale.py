@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -11,6 +12,8 @@ import xml.etree.ElementTree as ElementTree
 import attrs
 import pytest
 
+from telephony.client import Health
+from telephony.contrib.prometheus import PrometheusHooks
 from tests.bench.processes import ROOT, Failed, Servers, environment
 from tests.bench.scale import measuring
 from tests.bench.scale.crew import Crew
@@ -240,6 +243,18 @@ def test_charts():
         texts = {item.text for item in root.iter() if item.tag.endswith("text")}
         assert curves <= texts
         assert 4 == sum(item.tag.endswith("circle") for item in root.iter())
+
+
+def test_what_the_page_says_to_watch_is_there():
+    """Each field of ``health()``, and each metric that is the library's."""
+    _, _, watched = PAGE.read_text("utf-8").partition("What to watch")
+    words = set(re.findall(r"``([a-z_]+)``", watched))
+    metrics = {word for word in words if word.startswith("telephony_")}
+    fields = words & set(attrs.fields_dict(Health))
+    assert metrics and metrics <= set(re.findall(r"``(\w+)``", PrometheusHooks.__doc__))
+    others = {"accept", "call_incoming", "end", "process_cpu_seconds_total", "refused",
+              "send_dtmf", "unknown"}  # fmt: skip
+    assert words == metrics | fields | others
 
 
 # --- all of it -------------------------------------------------------------------------------
