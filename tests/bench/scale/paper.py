@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from statistics import median
 from typing import Callable, Iterable, Mapping, Sequence
 
 import attrs
@@ -126,7 +127,7 @@ def costs(found: Measured) -> str:
         ("a process without calls, resident set", shown(middle(full, lambda p: p.empty), "MB")),
         (f"a call, of {calls:,}, resident set", memory(middle(full, lambda p: p.call))),
         ("a dial that has no answer yet, with its thread, resident set",
-         memory(middle_of(found.waiting))),
+         memory(median(found.waiting))),
         (f"a command, CPU, with {calls:,} calls", seconds(full, "command_cpu")),
         (f"an event, CPU, with {calls:,} calls", seconds(full, "event_cpu")),
         ("dials a second, one after the other", shown(middle(full, lambda p: p.dials), "/s")),
@@ -134,10 +135,6 @@ def costs(found: Measured) -> str:
         ("the stand-in's CPU for an event", shown(servers[1], "s")),
     ]  # fmt: skip
     return drawn(rows, ("what", "takes"))
-
-
-def middle_of(values: Sequence[float]) -> float | None:
-    return sorted(values)[len(values) // 2] if values else None
 
 
 def memory(count: float | None) -> str:
@@ -157,9 +154,9 @@ def arithmetic(found: Measured) -> str:
         takes = events * event + commands * command
         rows.append((
             kind, f"{events}", f"{commands}", shown(takes, "s"),
-            shown(BUSY / takes, "/s"), three(BUSY / takes * lasting),
+            three(BUSY / takes), three(BUSY / takes * lasting),
         ))  # fmt: skip
-    headings = ("a call", "events", "commands", "CPU", "such calls", "at once")
+    headings = ("a call", "events", "commands", "CPU", "calls/s", "at once")
     return drawn(rows, headings)
 
 

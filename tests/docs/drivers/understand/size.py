@@ -36,7 +36,6 @@ def dialler(block: Block, play: Play, output: Output) -> None:
     """It is offered no call while it has one of its own."""
     cm = play.start()
     played = play.run(block)
-    played.client(cm)
     cm.wait_for_command("outbound")
     caller = cm.incoming(to="+18005550001", from_=CALLER)
     assert "UNALLOCATED_NUMBER" == caller.hangup_cause
