@@ -55,7 +55,8 @@ def papers(found: Measured, size: Size, facts: Facts) -> dict[str, str]:
     """Each file by its name. Tables are ``.txt``, so that Sphinx takes none for a page."""
     return {
         "machine.txt": facts.told(size.runs) + "\n",
-        "points.txt": points(found) + "\n",
+        "commands.txt": points(found, "command") + "\n",
+        "events.txt": points(found, "event") + "\n",
         "costs.txt": costs(found) + "\n",
         "arithmetic.txt": arithmetic(found) + "\n",
         "broadcast.txt": broadcasts(found) + "\n",
@@ -81,22 +82,25 @@ def by_place(found: Measured) -> Mapping[tuple[int, int], list[Point]]:
 # --- tables ----------------------------------------------------------------------------------
 
 
-def points(found: Measured) -> str:
-    """A line for each point; ``×`` is beside the smallest point of the same round."""
+def points(found: Measured, name: str) -> str:
+    """A line for each point, of commands or events; times are milliseconds.
+
+    ``×`` is beside the smallest point of the same round.
+    """
     rows = []
     for (processes, calls), rounds in by_place(found).items():
         cells = [f"{processes}", f"{calls:,}"]
-        for name in ("command", "event"):
-            for figure in (name, f"{name}_slow"):
-                cells.append(seconds(rounds, figure))
-                cells.append(three(times(found, rounds, figure)))
-        cells += [seconds(rounds, "command_cpu"), seconds(rounds, "event_cpu")]
-        rows.append(cells)
-    headings = [
-        "processes", "calls", "command p50", "×", "p99", "×", "event p50", "×", "p99", "×",
-        "CPU, command", "CPU, event",
-    ]  # fmt: skip
+        for figure in (name, f"{name}_slow"):
+            cells += [milliseconds(rounds, figure), three(times(found, rounds, figure))]
+        rows.append([*cells, milliseconds(rounds, f"{name}_cpu")])
+    headings = ["processes", "calls", "p50, ms", "×", "p99, ms", "×", "CPU, ms"]
     return drawn(rows, headings)
+
+
+def milliseconds(rounds: Iterable[T], figure: str) -> str:
+    """The median, without its unit."""
+    value = middle(rounds, lambda each: getattr(each, figure))
+    return "–" if value is None else three(1e3 * value)
 
 
 def seconds(rounds: Iterable[T], figure: str) -> str:
@@ -161,18 +165,18 @@ def arithmetic(found: Measured) -> str:
 
 
 def broadcasts(found: Measured) -> str:
-    """A line for each number of clients, with one that accepts and with all."""
+    """A line for each number of clients, with one that accepts and with all; milliseconds."""
     rows = []
     for (everyone, clients), rounds in sorted(by_clients(found).items()):
         rows.append([
             f"{clients}", "all" if everyone else "one",
             three(middle(rounds, lambda each: each.frames) or 0.0),
-            *(seconds(rounds, figure) for figure in (
+            *(milliseconds(rounds, figure) for figure in (
                 "offered", "offered_slow", "accepted", "accepted_slow", "cpu", "server")),
         ])  # fmt: skip
     headings = (
-        "clients", "accept", "frames", "offered p50", "p99", "accepted p50", "p99",
-        "CPU of each other", "CPU of the server",
+        "clients", "accept", "frames", "offered p50, ms", "p99, ms", "accepted p50, ms", "p99, ms",
+        "CPU of each other, ms", "CPU of the server, ms",
     )  # fmt: skip
     return drawn(rows, headings)
 
