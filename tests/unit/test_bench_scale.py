@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
 import subprocess
 import sys
+import threading
 import xml.etree.ElementTree as ElementTree
 
 import attrs
 import pytest
 
+from telephony import Event, TelephonyError
 from telephony.client import Health
 from telephony.contrib.prometheus import PrometheusHooks
 from tests.bench.processes import ROOT, Failed, Servers, environment
@@ -28,7 +31,7 @@ from tests.bench.scale.measuring import (
     waiting,
 )
 from tests.bench.scale.paper import Facts, papers
-from tests.bench.scale.worker import delays
+from tests.bench.scale.worker import Share, delays
 from tests.bench.subjects.base import Wrong
 from tests.bench.table import machine
 
@@ -90,6 +93,30 @@ def test_what_a_worker_cannot_do_is_told(servers):
 def test_clients_that_are_gone_are_offered_nothing(servers):
     """One broadcast after another: the frames are those of its own clients."""
     assert [5, 4] == [broadcast(n, False, TINY, servers).frames for n in (3, 2)]
+
+
+@pytest.mark.parametrize(
+    "action, fields",
+    [("flow", {"count": 10**6, "rate": 10**6}),
+     ("ring", {"count": 10**6, "rate": 10**6, "all": False})],
+)  # fmt: skip
+def test_a_client_that_leaves_in_the_middle(servers, action, fields):
+    """What was for it goes nowhere, and the others are served as before."""
+    with contextlib.closing(Share(servers.place(), 0, 1)) as share:
+        share.connect()
+        share.grow(1)
+        came = threading.Event()
+        share.client.on(Event, lambda event: came.set())
+        thread = threading.Thread(target=ask_in_vain, args=(share, action, fields))
+        thread.start()
+        assert came.wait(30)
+    thread.join()
+    assert 3 == broadcast(1, False, TINY, servers).frames
+
+
+def ask_in_vain(share, action, fields):
+    with contextlib.suppress(TelephonyError):
+        share.ask(action, **fields)
 
 
 def test_shares():

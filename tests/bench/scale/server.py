@@ -18,6 +18,7 @@ It prints its port and ends when its standard input does.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import random
@@ -85,7 +86,8 @@ class Pace:
         return self._choice.expovariate(self._rate) if self._choice else 1 / self._rate
 
     def keep(self) -> None:
-        while self.left and self.due <= time.monotonic():
+        now = time.monotonic()  # what falls due meanwhile waits until clients were read again
+        while self.left and self.due <= now:
             self._step()
             self.left -= 1
             self.due += self._pause()
@@ -96,7 +98,7 @@ class Ringing:
 
     def __init__(self, crowd: Crowd, asker: Member, told: dict[str, Any]) -> None:
         self._crowd = crowd
-        self._asker = asker
+        self.asker = asker
         self._request_id = told["request_id"].encode()
         self._tries = told["count"] * (len(crowd.members) if told["all"] else 1)
         self._order = random.Random(0)
@@ -128,7 +130,7 @@ class Ringing:
         self._tries -= 1
         if not self._tries:
             self._crowd.ringing = None
-            self._asker.send(
+            self.asker.send(
                 report(
                     "ring", self._request_id, times=self._times, frames=self._frames,
                     cpu=cpu_seconds() - self._cpu,
@@ -152,7 +154,8 @@ class Member(Serving):
         self.pace: Pace | None = None
 
     def send(self, frame: bytes) -> None:
-        self._sock.sendall(frame)
+        with contextlib.suppress(OSError):  # it is gone, and is forgotten when it is read next
+            self._sock.sendall(frame)
 
     def _number(self, n: int) -> int:
         """That of the call that was dialled as the n-th."""
@@ -264,7 +267,9 @@ class Crowd:
         except OSError:
             pass  # the client is gone, and it is the client that knows what is missing
         self._selector.unregister(sock)
-        del self.members[sock]
+        member = self.members.pop(sock)
+        if self.ringing is not None and self.ringing.asker is member:
+            self.ringing = None
         sock.close()
 
 
