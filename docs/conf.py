@@ -40,6 +40,9 @@ nitpick_ignore = [
     ("py:class", "ssl.SSLContext"),
     ("py:class", "os.PathLike"),
     ("py:class", "prometheus_client.registry.CollectorRegistry"),
+    ("py:class", "Flask"),
+    ("py:class", "flask.app.Flask"),
+    ("py:class", "flask.blueprints.Blueprint"),
 ]
 nitpick_ignore_regex = [
     # … type variables, …

@@ -53,7 +53,7 @@ log = logging.getLogger("telephony")
 
 E = TypeVar("E", bound=Event)
 R = TypeVar("R")
-Finder = TypeVar("Finder", bound=Callable[[Lookup], "Channel | None"])
+F = TypeVar("F", bound=Callable[[Lookup], "Channel | None"])
 
 #: The keys of the configuration that stand for an argument of ``Client``, and the variables of the
 #: environment in their place.
@@ -243,7 +243,7 @@ class Telephony:
                                    *client_options*
     ``TELEPHONY_CONNECT_TIMEOUT``  seconds a connect may take (else the client's
                                    ``connect_timeout``, 10)
-    ``TELEPHONY_HANGUP_AT_EXIT``   True: hang up the calls of a process that ends. Else they stay up
+    ``TELEPHONY_HANGUP_AT_EXIT``   True: a process that ends hangs up its calls. Else they stay up
     ``TELEPHONY_INBOUND``          True: each process answers calls that come in. Else only
                                    ``flask telephony listen`` does
     ``TELEPHONY_WEBHOOK_SECRET``   what ``webhooks_blueprint`` wants as ``Authorization``
@@ -399,7 +399,7 @@ class Telephony:
         if first is not None:
             raise first
 
-    def lookup(self, fn: Finder) -> Finder:
+    def lookup(self, fn: F) -> F:
         """Have *fn* answer lookups: it is given a ``Lookup``, and returns a ``Channel`` or None.
 
         A decorator; the last one counts. It is called in the request that

@@ -27,7 +27,7 @@ from telephony import (
     RegistrationError,
 )
 from telephony.contrib.flask import Telephony, webhooks_blueprint
-from telephony.contrib.webhooks import Channel
+from telephony.contrib.webhooks import Channel, parse_event
 from telephony.sandbox import Sandbox
 from tests.canary import AUTH_TOKEN, RTC_TOKEN
 from tests.cli.programs import Program, account
@@ -312,6 +312,19 @@ def test_a_context_of_ones_own_is_inside_the_apps(cm, make):
     assert ["shop"] == told.next()
 
 
+def test_off_before_there_is_a_client(cm, make):
+    """It is never registered with one, and not called for a webhook."""
+    telephony, told = Telephony(), Recorded()
+    telephony.on(CallHangup, told)
+    telephony.off(told)
+    app, _ = make(cm, telephony)
+    with app.app_context():
+        telephony.client.dial(**DIAL).hangup()
+        telephony.handle(parse_event(frame("call_hangup")))
+    telephony.close()
+    assert told.empty()
+
+
 def test_what_cannot_be_registered():
     """It is said at once, before there is a client."""
     telephony = Telephony()
@@ -333,10 +346,10 @@ def test_web_processes_leave_incoming_calls_alone(cm, make):
     seen = Recorded()
     telephony.on(Event, seen)
     telephony.connect()
+    telephony.on(CallIncoming, told)
     assert "connected" == seen.next().name
     caller = cm.incoming(to="+18005550001", from_="+15551234567")
     assert "call_incoming" == seen.next().name
-    telephony.on(CallIncoming, told)
     telephony.client.dial(**DIAL).hangup()  # what comes after it
     assert told.empty()
     assert {"register", "outbound", "endcall"} == {frame["action"] for frame in cm.frames}
@@ -388,6 +401,10 @@ def test_events_go_to_the_callbacks(make):
     @telephony.on(CallEvent, call_id="id-2")
     def other(event):
         told("other")
+
+    @telephony.on(CallAnswered)
+    def second(event):
+        assert not hasattr(g, "mine")
 
     assert (200, {"success": True}) == post(app, "/telephony/events", frame())
     assert (200, {"success": True, "duplicate": True}) == post(app, "/telephony/events", frame())
@@ -576,6 +593,8 @@ def run(cm, tmp_path):
 
     yield begin
     for program in programs:
+        program.interrupt(signal.SIGINT)  # a reloader ends the other process then
+        program.ended(SECONDS)
         program.__exit__(None, None, None)
 
 
@@ -657,6 +676,7 @@ def test_the_reloaders_parent_makes_no_connection(cm, run, tmp_path):
     while "Debugger is active" not in said[-1]:
         said.append(program.line())
     assert ["imported in None", "imported in true"] == [s for s in said if "imported" in s]
+    cm.wait_for_command("register", SECONDS)  # no request was needed
     with urllib.request.urlopen(url, timeout=SECONDS) as reply:
         name = reply.read().decode()
     assert [name] == registered(cm)
