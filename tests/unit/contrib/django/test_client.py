@@ -12,6 +12,7 @@ from django.db import connections
 
 from telephony import CallHangup, CallIncoming, ConnectError, RegistrationError
 from telephony.contrib.django import close_client, get_client
+from telephony.contrib.django.client import fresh_connections
 from telephony.contrib.django.signals import call_hangup, call_incoming, call_ringing
 from telephony.sandbox import Sandbox
 from tests.cli.programs import Program, environment
@@ -124,18 +125,20 @@ def test_options_by_dotted_path(account, settings, cm):
     assert "rtc-token-provided" == cm.wait_for_command("outbound")["token"]
 
 
-def test_callbacks_leave_no_connection(phone, cm, heard):
+def test_callbacks_leave_no_connection(phone, heard):
     """A callback's connection to the database is closed after it, as after a request."""
     used = []
 
     def use(event):
-        connections["default"].ensure_connection()
-        used.append(connections["default"])
+        if not used:
+            connections["default"].ensure_connection()
+            used.append(connections["default"])
 
-    ended = heard(call_hangup, use)
-    call = phone.dial(**DIAL)
-    call.hangup()
-    ended.next()
+    heard(call_hangup, use)
+    with fresh_connections():
+        use(None)
+    assert None is used.pop().connection
+    phone.dial(**DIAL).hangup()
     close_client(drain=SECONDS)
     assert [None] == [each.connection for each in used]
 

@@ -433,6 +433,17 @@ def test_a_process_that_ends(phone, cm, heard, hang_up, state, stale):
     assert hang_up is (record.ended_at is not None)
 
 
+def test_an_event_written_after_the_end(phone, heard):
+    """The client was closed before its callback ran: nothing more will be heard of the call."""
+    answered = heard(call_answered)
+    phone.dial(**DIAL)
+    event = answered.next()
+    close_client(drain=SECONDS)
+    CallRecord.objects.all().delete()
+    deliver(event, "websocket")
+    assert CallRecord.objects.get().stale
+
+
 def test_a_database_that_is_down_at_the_end(phone, heard, monkeypatch, caplog):
     """The client is closed all the same."""
     answered = heard(call_answered)
