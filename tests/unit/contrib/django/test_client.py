@@ -134,11 +134,12 @@ def test_callbacks_leave_no_connection(phone, heard):
             connections["default"].ensure_connection()
             used.append(connections["default"])
 
-    heard(call_hangup, use)
+    ended = heard(call_hangup, use)
     with fresh_connections():
         use(None)
     assert None is used.pop().connection
     phone.dial(**DIAL).hangup()
+    ended.next()
     close_client(drain=SECONDS)
     assert [None] == [each.connection for each in used]
 
