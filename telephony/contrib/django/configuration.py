@@ -11,6 +11,9 @@ import attrs
 from django.conf import settings  # type: ignore[import-untyped]
 from django.core.exceptions import ImproperlyConfigured  # type: ignore[import-untyped]
 from django.utils.module_loading import import_string  # type: ignore[import-untyped]
+from django.views.decorators.debug import (  # type: ignore[import-untyped]
+    sensitive_variables,
+)
 
 from telephony.client import Client
 from telephony.config import made_up_client_id
@@ -34,6 +37,7 @@ DOTTED_OPTIONS = ("token_provider", "callback_context", "hooks")
 _KEYS = {"url": "HOST", "auth_token": "AUTH_TOKEN", "app_id": "APP_ID", "client_id": "CLIENT_ID"}
 
 
+@sensitive_variables("value")  # type: ignore[untyped-decorator]
 def _text(key: str, value: object) -> str:
     if not isinstance(value, str):
         kind = type(value).__name__  # not the value, which may be a secret
@@ -56,6 +60,7 @@ def _seconds(key: str, value: object) -> float:
     return float(value)  # type: ignore[arg-type]
 
 
+@sensitive_variables("value")  # type: ignore[untyped-decorator]
 def _options(key: str, value: object) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         kind = type(value).__name__
@@ -94,6 +99,7 @@ class Configuration:
     inbound: bool = False
 
     @classmethod
+    @sensitive_variables()  # type: ignore[untyped-decorator]  # error reports show variables
     def read(cls) -> Configuration:
         """The setting as it is now, else the environment, else the defaults.
 
@@ -123,6 +129,7 @@ class Configuration:
         """The keys that a client needs and that are empty, and what each is."""
         return {key: what for key, what in NEEDED.items() if not getattr(self, key.lower())}
 
+    @sensitive_variables()  # type: ignore[untyped-decorator]
     def client(
         self,
         callback_context: Callable[[], Any] | None = None,

@@ -12,6 +12,9 @@ from django.db import transaction  # type: ignore[import-untyped]
 from django.http import HttpRequest, JsonResponse  # type: ignore[import-untyped]
 from django.http.request import UnreadablePostError  # type: ignore[import-untyped]
 from django.views.decorators.csrf import csrf_exempt  # type: ignore[import-untyped]
+from django.views.decorators.debug import (  # type: ignore[import-untyped]
+    sensitive_variables,
+)
 from django.views.decorators.http import require_POST  # type: ignore[import-untyped]
 
 from telephony.contrib.django.client import current_client, get_client
@@ -43,6 +46,7 @@ def _deliver(event: Event) -> None:
 
 
 @functools.lru_cache(maxsize=4)  # for tests that change the setting
+@sensitive_variables("secret")  # type: ignore[untyped-decorator]
 def _webhooks(secret: str, lookup: str) -> Webhooks:
     try:
         return Webhooks(
@@ -57,6 +61,7 @@ def _webhooks(secret: str, lookup: str) -> Webhooks:
         raise ImproperlyConfigured(str(error)) from None
 
 
+@sensitive_variables("authorization")  # type: ignore[untyped-decorator]
 def _answered(
     request: HttpRequest, answer: Callable[[Webhooks, str | None, bytes], Reply]
 ) -> JsonResponse:

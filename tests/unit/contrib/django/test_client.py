@@ -9,6 +9,7 @@ import threading
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
+from django.views.debug import ExceptionReporter
 
 from telephony import CallHangup, CallIncoming, ConnectError, RegistrationError
 from telephony.contrib.django import close_client, get_client
@@ -84,6 +85,19 @@ def test_what_is_wrong_is_named(account, settings, change, named):
     with pytest.raises(ImproperlyConfigured) as raised:
         get_client()
     assert named in str(raised.value)
+
+
+@pytest.mark.parametrize("change", [{"RECORDS": 1}, {"HOST": ""}, {"OPTIONS": {"workers": 0}}])
+def test_error_reports_show_no_secret(account, settings, change):
+    """Django mails them with the variables of each frame."""
+    settings.TELEPHONY = {**account, **change}
+    with pytest.raises(ImproperlyConfigured) as raised:
+        get_client()
+    ours = raised.tb.tb_next  # this test has them, too
+    report = ExceptionReporter(None, raised.type, raised.value, ours).get_traceback_html()
+    assert "ImproperlyConfigured" in report
+    for key in ("AUTH_TOKEN", "WEBHOOK_SECRET"):
+        assert account[key] not in report
 
 
 def test_no_dict(settings):

@@ -16,6 +16,7 @@ from tests.conftest import PATIENT
 SECONDS = 30.0
 
 MANAGE = """\
+import os
 import sys
 import django
 from django.conf import settings
@@ -23,7 +24,7 @@ from django.conf import settings
 settings.configure(
     INSTALLED_APPS=["telephony.contrib.django"], USE_TZ=True,
     DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "db.sqlite3"}},
-    TELEPHONY={"CLIENT_ID": "desk"})
+    TELEPHONY={"CLIENT_ID": "desk", "HANGUP_AT_EXIT": "HANGUP" in os.environ})
 django.setup()
 
 from django.core.management import execute_from_command_line
@@ -82,11 +83,12 @@ def test_a_call_is_answered(manage, cm, tmp_path, how):
     assert [(caller.call_id, "hangup", "support")] == found
 
 
-@pytest.mark.parametrize("hang_up", [True, False])
-def test_what_becomes_of_calls_at_the_end(manage, cm, hang_up):
-    """They stay up, unless ``--hangup-active`` is given. No table for the records: none is lost."""
-    words = ["--hangup-active"] if hang_up else []
-    with manage("telephony_listen", "--client-id", "desk-2", *words) as program:
+@pytest.mark.parametrize("words, variables, hang_up", [
+    (["--hangup-active"], {}, True), ([], {"HANGUP": "1"}, True), ([], {}, False),
+])  # fmt: skip
+def test_what_becomes_of_calls_at_the_end(manage, cm, words, variables, hang_up):
+    """They stay up, unless it is asked for. No table for the records: no call is lost for it."""
+    with manage("telephony_listen", "--client-id", "desk-2", *words, **variables) as program:
         assert "desk-2" == cm.wait_for_command("register", SECONDS)["client_id"]
         caller = cm.incoming(to="+18005550001", from_="+15559876543")
         assert caller.wait_accepted(SECONDS)

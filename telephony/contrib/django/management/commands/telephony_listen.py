@@ -12,6 +12,7 @@ from django.core.management.base import (  # type: ignore[import-untyped]
 )
 
 from telephony.contrib.django.client import close_client, listening_client
+from telephony.contrib.django.configuration import Configuration
 from telephony.contrib.django.signals import call_incoming
 from telephony.errors import TelephonyError
 
@@ -29,7 +30,7 @@ class Command(BaseCommand):  # type: ignore[misc]
         parser.add_argument(
             "--hangup-active",
             action="store_true",
-            help="hang up every active call at the end (else they stay up)",
+            help="hang up every active call at the end, as with HANGUP_AT_EXIT (else they stay up)",
         )
         parser.add_argument(
             "--client-id",
@@ -41,6 +42,7 @@ class Command(BaseCommand):  # type: ignore[misc]
     def handle(self, *, hangup_active: bool, client_id: str | None, **_: Any) -> None:
         try:
             client = listening_client(client_id)
+            hangup_active = hangup_active or Configuration.read().hangup_at_exit
         except ImproperlyConfigured as error:
             raise CommandError(str(error), returncode=2) from error
         if not call_incoming.receivers:
