@@ -329,10 +329,12 @@ def test_a_key_that_is_held_down(look: Look) -> None:
     page = look()
     button = page.get_by_role("button", name="Call", exact=True)
     button.focus()
-    for _ in range(5):
+    for _ in range(3):
         page.keyboard.down("Enter")  # from the second on it repeats
-    page.keyboard.up("Enter")
     state_is(card(page), "Ringing")
+    expect(button).not_to_have_attribute("aria-disabled", "true")
+    page.keyboard.down("Enter")
+    page.keyboard.up("Enter")
     ring(page)
     state_is(card(page, CALLER_SHOWN), "Calling in")
     expect(card(page)).to_have_count(1)
