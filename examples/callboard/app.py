@@ -4,6 +4,7 @@ import ipaddress
 import os
 import re
 import secrets
+from urllib.parse import urlsplit
 
 from flask import Flask, Response, render_template, request
 from werkzeug.exceptions import HTTPException
@@ -57,8 +58,7 @@ def create_app(sandbox=None):
     @app.before_request
     def refuse_other_sites():
         """No page of another site's can press anything here, under whatever name it found us."""
-        name = request.host.rpartition(":")[0] if ":" in request.host else request.host
-        if name != "localhost" and not _is_address(name.strip("[]")):
+        if not _is_here(request.host):
             return {"error": "The board is reached by its address, or as localhost."}, 403
         if request.method == "POST" and not _same_site():
             return {"error": "That did not come from this board's own page."}, 403
@@ -194,12 +194,13 @@ def create_app(sandbox=None):
     return app
 
 
-def _is_address(name):
+def _is_here(host):
+    """Whether a browser found us by an address, or as localhost: names can be made to lead here."""
     try:
-        ipaddress.ip_address(name)
+        name = urlsplit(f"//{host}").hostname
+        return name == "localhost" or bool(ipaddress.ip_address(name))
     except ValueError:
         return False
-    return True
 
 
 def _same_site():

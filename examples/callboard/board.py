@@ -293,7 +293,7 @@ class Board:
                         continue
                     held = row.state == "incoming"
                     if held and time.time() - row.began > LONGEST_HOLD:
-                        self._end(row, MISSED, "Nobody answered in time.")
+                        self._end(row, MISSED, "Nobody answered here in time.")
                     elif not row.call.active and row.call.state.value != "hangup":
                         self._end(row, MISSED, "Nothing more was heard of it.")
 

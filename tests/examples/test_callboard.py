@@ -165,7 +165,7 @@ def test_a_call_that_rings_for_too_long(
     monkeypatch.setattr(boards, "LONGEST_HOLD", 0.1)
     page = Page(start(cm))
     page.press("/ring")
-    assert "Nobody answered in time." == page.row(state="missed")["note"]
+    assert "Nobody answered here in time." == page.row(state="missed")["note"]
 
 
 def test_a_call_that_a_client_lets_go(
@@ -300,7 +300,11 @@ def test_the_page(app: Any) -> None:
     assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
     assert "Ring +18005550100" in answer.text
     assert [] == re.findall(r"<script(?! src=)|<style| style=| on\w+=|https?://", answer.text)
-    assert 403 == http.get("/", headers={"Host": "evil.example"}).status_code
+    for host, status in (
+        ("evil.example", 403), ("evil.example:5050", 403), ("127.0.0.1.evil.example", 403),
+        ("127.0.0.1:5050", 200), ("[::1]:5050", 200), ("[::1]", 200), ("localhost:5050", 200),
+    ):  # fmt: skip
+        assert status == http.get("/", headers={"Host": host}).status_code, host
     for name in ("board.js", "board.css", "board.svg"):
         with http.get(f"/static/{name}") as answer:
             assert 200 == answer.status_code

@@ -11,7 +11,7 @@ const STATES = {
 const UP = ["answered", "bridged", "unbridged"];
 const ENDED_SHOWN = 20;
 // A second press within so many milliseconds is a double click.
-const PAUSE = 600;
+const PAUSE = 1000;
 
 const board = { run: "", behind: 0, calls: new Map() };
 
