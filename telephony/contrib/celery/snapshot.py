@@ -64,6 +64,8 @@ def parse(payload: Mapping[str, Any], client: Any = None) -> Event:
             raise TypeError
     except (KeyError, TypeError, ValueError):
         raise ProtocolError("the payload is not one that a line's event has") from None
+    if not raw:  # it was too large to be kept
+        raw = {"event": name, "callid": info.call_id, "timestamp": payload.get("timestamp")}
     carrier = {"event": "call_initiated", "callid": info.call_id or "unknown"}
     call = cast(CallEvent, parse_event(carrier, client)).call
     if not isinstance(call._client, Client):  # it is one apart, and not the client's own
