@@ -104,7 +104,7 @@ class Line:
         self._ends = threading.Event()
         self._lock = threading.Lock()  # for the two below
         self._ending = False
-        self._given_up: dict[str, tuple[str, str, str]] = {}  # dials, and where their calls go
+        self._dials: dict[str, tuple[str, str, str]] = {}  # under way or given up, and where to
         self._journal = Journal(app, settings, store, name, self._token, self._still_ours)
         self._keeper = threading.Thread(
             target=self._keep, name=f"telephony-keeper-{name}", daemon=True
@@ -154,8 +154,9 @@ class Line:
                 if not record.dialled:
                     infos.append(info)
         orphans = []
-        for intent in intents.values():
+        for task_id, intent in intents.items():
             wanted = info_of(intent)
+            self._dials[task_id] = _route(wanted)
             found = [info for info in infos if _route(info) == _route(wanted)]
             if len(found) == 1 and found[0].direction.startswith("outbound"):
                 orphans += found  # its events came, and its answer did not
@@ -168,10 +169,7 @@ class Line:
     ) -> None:
         """Tell those who wait for a dead worker's dials how these ended, and end the orphans."""
         for task_id, intent in intents.items():
-            if "given_up" in intent:
-                with self._lock:
-                    self._given_up[task_id] = _route(info_of(intent))
-            else:
+            if "given_up" not in intent:
                 self._give_up(task_id, intent)
                 self._answer(task_id, self._died(intent))
         for record in records:
@@ -335,8 +333,7 @@ class Line:
         for task_id, intent in self._store.intents(self.name).items():
             if time.time() - intent.get("given_up", time.time()) > GIVEN_UP_SECONDS:
                 self._store.end_intent(self.name, self._token, task_id)
-                with self._lock:
-                    self._given_up.pop(task_id, None)
+                self._forget_dial(task_id)
 
     def _is_over(self) -> bool:
         """Whether an inherited line has nothing left (which `release` looks at once more)."""
@@ -388,9 +385,9 @@ class Line:
     def _say_orphaned(self, info: CallInfo, call: Call | None = None) -> None:
         """Tell of the call, and forget the dial that it is of."""
         with self._lock:
-            dials = [task_id for task_id, route in self._given_up.items() if route == _route(info)]
+            dials = [task_id for task_id, route in self._dials.items() if route == _route(info)]
             dial = dials[0] if dials else ""
-            self._given_up.pop(dial, None)
+            self._dials.pop(dial, None)
         self._journal.put(
             Entry(call, info, name="call_orphaned", timestamp=time.time(), dialled=dial)
         )
@@ -421,14 +418,18 @@ class Line:
         }
         if not self._begin(task_id, execution, intent):
             return None
+        with self._lock:
+            self._dials[task_id] = _route(info_of(intent))
         try:
             call = self.client.dial(**arguments)
         except (NotSentError, CommandRefusedError, InvalidArgumentError):
+            self._forget_dial(task_id)
             self._change_intent(task_id, None)
             raise
         except BaseException:  # whatever stopped us, there may be a call
             self._give_up(task_id, intent)
             raise
+        self._forget_dial(task_id)
         entry = Entry(call, call.info, dialled=task_id)
         self._journal.put(entry)
         deadline = Deadline(KEPT_SECONDS if call.call_id else 0.0)
@@ -458,9 +459,11 @@ class Line:
         begun: bool = reached("nothing was sent", begin)
         return begun
 
-    def _give_up(self, task_id: str, intent: Snapshot) -> None:
+    def _forget_dial(self, task_id: str) -> None:
         with self._lock:
-            self._given_up[task_id] = _route(info_of(intent))
+            self._dials.pop(task_id, None)
+
+    def _give_up(self, task_id: str, intent: Snapshot) -> None:
         self._change_intent(task_id, {**intent, "given_up": time.time()})
 
     def _change_intent(self, task_id: str, kept: Snapshot | None) -> None:
