@@ -40,9 +40,11 @@ return 'go'
 """
 # KEYS: 1 order; ARGV: 1 sequence ('' if it is to be handled again), 2 execution
 _LEAVE = """
-if redis.call('hget', KEYS[1], 'busy') == ARGV[2] then redis.call('hdel', KEYS[1], 'busy', 'until') end
 if ARGV[1] ~= '' and tonumber(ARGV[1]) > tonumber(redis.call('hget', KEYS[1], 'last') or '0') then
     redis.call('hset', KEYS[1], 'last', ARGV[1])
+end
+if redis.call('hget', KEYS[1], 'busy') == ARGV[2] then
+    redis.call('hdel', KEYS[1], 'busy', 'until')
 end
 return 'ok'
 """
