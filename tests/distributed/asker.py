@@ -6,8 +6,10 @@ A job is JSON in the list ``jobs:NAME``: ``[id, what, arguments]``; its result g
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
+import signal
 import sys
 from typing import Any, Callable
 
@@ -35,9 +37,11 @@ def send(tasks: list[list[Any]]) -> None:
             sent.append(error)
 
 
-def collect() -> list[dict[str, Any]]:
-    """Wait for all that was sent; the outcome of each."""
-    outcomes = [_outcome(each, SECONDS) for each in sent]
+def collect(lost: list[str]) -> list[dict[str, Any]]:
+    """Wait for all that was sent but what is *lost*; the outcome of each."""
+    outcomes = [
+        {"error": "lost"} if getattr(each, "id", "") in lost else _outcome(each) for each in sent
+    ]
     sent.clear()
     return outcomes
 
@@ -45,14 +49,14 @@ def collect() -> list[dict[str, Any]]:
 def run(tasks: list[list[Any]]) -> list[dict[str, Any]]:
     """Both."""
     send(tasks)
-    return collect()
+    return collect([])
 
 
-def _outcome(sent: Any, seconds: float) -> dict[str, Any]:
+def _outcome(sent: Any) -> dict[str, Any]:
     try:
         if isinstance(sent, Exception):
             raise sent
-        return {"result": sent.get(timeout=seconds)}
+        return {"result": sent.get(timeout=SECONDS)}
     except Exception as error:
         ours = isinstance(error, TelephonyError)
         return {"error": type(error).__name__, "ours": ours, "message": str(error)}
@@ -63,7 +67,7 @@ def twice(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
     task = app.tasks[f"telephony.{name}"]
     sent = task.apply_async(kwargs=arguments)
     task.apply_async(kwargs=arguments, task_id=sent.id)
-    return _outcome(sent, SECONDS)
+    return _outcome(sent)
 
 
 def again(name: str, payloads: list[dict[str, Any]]) -> int:
@@ -109,6 +113,7 @@ JOBS: dict[str, Callable[..., Any]] = {
 
 
 def main(name: str) -> None:
+    faulthandler.register(signal.SIGUSR1)
     connection = redis.Redis.from_url(os.environ["RECORD"], protocol=2)
     connection.rpush("ready", name)
     while True:
