@@ -17,6 +17,7 @@ import hashlib
 import hmac
 import json
 import logging
+import math
 import time
 from collections import OrderedDict
 from typing import Any, Callable, Mapping, NoReturn
@@ -401,8 +402,9 @@ class Webhooks:
         self._on_event = on_event
         self._lookup = lookup
         self._seen: Any = SeenEvents() if seen is None else seen
-        self._remember = checked_seconds("remember", remember)
-        self._handling = checked_seconds("handling", handling)
+        # Whole seconds: not every cache takes parts of them.
+        self._remember = math.ceil(checked_seconds("remember", remember))
+        self._handling = math.ceil(checked_seconds("handling", handling))
         self._client = client
         self._told = False  # that there is no secret
 
