@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import logging
 import threading
-import time
 from collections import deque
 from typing import Any, Callable
 
@@ -33,7 +32,9 @@ log = logging.getLogger("telephony")
 WAITING_MOST = 100_000
 #: So many events are published before the outbox is told.
 BATCH = 50
-#: The pauses before Redis or the broker is tried again, in seconds, grow from the first to the last.
+#: A line that is handed on waits this long for the broker.
+PUBLISH_SECONDS = 3.0
+#: The pauses before Redis or the broker is tried again, in seconds, from the first to the last.
 PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0)
 
 
@@ -100,12 +101,11 @@ class Journal:
         with self._lock:
             self._stopping.set()
             self._changed.notify()
-        deadline = time.monotonic() + seconds
-        for number, thread in enumerate(self._threads):
-            if number:
-                self._to_publish.set()
+        # What is in the outbox is safe: another publishes it, should the broker be away.
+        for thread, most in zip(self._threads, (seconds, min(seconds, PUBLISH_SECONDS))):
+            self._to_publish.set()
             if thread is not threading.current_thread() and thread.ident is not None:
-                thread.join(max(0.0, deadline - time.monotonic()))
+                thread.join(most)
         self._over.set()
         self._to_publish.set()
         with self._lock:

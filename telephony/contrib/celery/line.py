@@ -57,7 +57,7 @@ from telephony.protocol.events import (
     Event,
     Gap,
 )
-from telephony.protocol.states import CallState
+from telephony.protocol.states import CallState, ConnectionState
 from telephony.protocol.wire import shown
 from telephony.runtime.deadline import Deadline
 
@@ -102,6 +102,8 @@ class Line:
         self._held_until = 0.0  # on the monotonic clock: others may have it from then on
         self._missing: dict[str, float] = {}  # the keeper's: calls let go of, and since when
         self._ends = threading.Event()
+        self._opened = threading.Event()  # it was connected once: from then on it is to be
+        self._opener: threading.Thread | None = None  # the keeper's
         self._lock = threading.Lock()  # for the two below
         self._ending = False
         self._dials: dict[str, tuple[str, str, str]] = {}  # under way or given up, and where to
@@ -149,8 +151,7 @@ class Line:
         for record in records:
             info = attrs.evolve(info_of(record.snapshot), call_id=record.call_id)
             # Of one that was hung up only its call_hangup is to come.
-            if info.active and info.state is not CallState.HANGUP:
-                self.client.adopt(info)
+            if info.active and info.state is not CallState.HANGUP and self._adopted(info):
                 if not record.dialled:
                     infos.append(info)
         orphans = []
@@ -161,8 +162,17 @@ class Line:
             if len(found) == 1 and found[0].direction.startswith("outbound"):
                 orphans += found  # its events came, and its answer did not
             else:
-                self.client.adopt(wanted)
+                self._adopted(wanted)
         return orphans
+
+    def _adopted(self, info: CallInfo) -> bool:
+        """Whether the client has the call; one that it refuses must not keep it from the others."""
+        try:
+            self.client.adopt(info)
+        except TelephonyError as error:
+            log.error("call %s is not taken over: %s", info.call_id or "(no id)", error)
+            return False
+        return True
 
     def _settle(
         self, records: list[Record], intents: dict[str, Snapshot], orphans: list[CallInfo]
@@ -220,6 +230,7 @@ class Line:
         while not self._ends.is_set():
             try:
                 self.client.connect()
+                self._opened.set()
                 return
             except RegistrationError:
                 raise
@@ -299,6 +310,7 @@ class Line:
             try:
                 if not self._still_ours():
                     return
+                self._look_after_connection()
                 self._look_after_calls()
                 if self._is_over() and self._store.release(self.name, self._token, always=False):
                     if self._end():
@@ -312,6 +324,22 @@ class Line:
                           self.name, type(error).__name__)
             except Exception:  # the lease must be held whatever else goes wrong
                 log.exception("line %s", self.name)
+
+    def _look_after_connection(self) -> None:
+        """Connect again, in the background, if the client gave that up."""
+        if not self._opened.is_set() or self.client.state is not ConnectionState.IDLE:
+            return
+        if self._opener is None or not self._opener.is_alive():
+            self._opener = threading.Thread(
+                target=self._open_again, name="telephony-opener", daemon=True
+            )
+            self._opener.start()
+
+    def _open_again(self) -> None:
+        try:
+            self.open(1)
+        except TelephonyError as error:
+            log.error("line %s: %s; it is tried again", self.name, error)
 
     def _look_after_calls(self) -> None:
         self._journal.look_again()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+import time
 import weakref
 from datetime import datetime, timezone
 from typing import Any
@@ -20,6 +22,8 @@ from telephony.runtime.deadline import Deadline
 
 #: Should Redis's word that a call has ended get lost, this many seconds later it is looked up.
 LOOK_SECONDS = 2.0
+#: … and where Redis cannot be listened to, so many.
+AGAIN_SECONDS = 0.2
 
 
 @attrs.frozen(kw_only=True)
@@ -97,34 +101,31 @@ class SharedCalls:
         deadline = Deadline(checked_wait("timeout", timeout))
         channel = self.store.key("ended", call_id)
         with self.store.redis.pubsub(ignore_subscribe_messages=True) as heard:
-            heard_of = False
+            known = False
             while True:
-                try:
-                    heard.subscribe(channel)
-                    record = self.store.call(call_id)
-                    if record is None and not heard_of:
-                        raise not_found("wait_ended", call_id, "no worker knows the call")
-                    heard_of = True
-                    if record is not None and record.ended:
-                        return info_of(record.snapshot)
-                except Down:
-                    reached("nothing was read", lambda: self.store.call(call_id))
-                    continue
-                left = deadline.remaining()
+                with contextlib.suppress(*Down):
+                    heard.subscribe(channel)  # before looking, so that nothing is missed between
+                record = reached("nothing was read", lambda: self.store.call(call_id))
+                if record is None and not known:
+                    raise not_found("wait_ended", call_id, "no worker knows the call")
+                known = True
+                if record is not None and record.ended:
+                    return info_of(record.snapshot)
                 if deadline.expired:
                     raise WaitTimeoutError(f"call {call_id} did not end within {timeout} s")
-                try:
-                    self._listen(heard, min(LOOK_SECONDS, LOOK_SECONDS if left is None else left))
-                except Down:
-                    pass  # it is subscribed to again
+                left = deadline.remaining()
+                self._listen(heard, LOOK_SECONDS if left is None else min(LOOK_SECONDS, left))
 
     @staticmethod
     def _listen(heard: Any, seconds: float) -> None:
         """Return when something was heard, or after *seconds*."""
         until = Deadline(seconds)
-        while not until.expired:
-            if heard.get_message(timeout=until.remaining()) is not None:
-                return
+        try:
+            while not until.expired:
+                if heard.get_message(timeout=until.remaining()) is not None:
+                    return
+        except (RuntimeError, *Down):  # not subscribed: all there is to do is to look again
+            time.sleep(min(AGAIN_SECONDS, until.remaining() or 0.0))
 
     def _shared(self, record: Record, holders: dict[str, str]) -> SharedCall:
         if record.line not in holders:

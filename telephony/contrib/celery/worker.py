@@ -24,6 +24,8 @@ from telephony.errors import NotConnectedError, RegistrationError, TelephonyErro
 
 log = logging.getLogger("telephony")
 
+#: When the Call Manager refuses the credentials, another line is opened after this many seconds.
+REFUSED_SECONDS = 60.0
 #: A worker that ends hands its lines on within about this many seconds.
 HAND_ON_SECONDS = 10.0
 
@@ -124,10 +126,8 @@ class Switchboard:
                 for name in self._store.lines_without_lease():
                     if not self._stopping.is_set():
                         self._inherit(name)
-            except (TelephonyError, ImproperlyConfigured, *Down) as error:
+            except (TelephonyError, *Down) as error:
                 log.error("the look-out for lines: %s", _words(error))
-            except Exception:  # it is not to end before the worker
-                log.exception("the look-out for lines")
             self._wanted.wait(self._settings.lease / 3)
             self._wanted.clear()
 
@@ -153,10 +153,15 @@ class Switchboard:
         with self._lock:
             if name in self._lines:
                 return  # its lease ran out while Redis was away, and its keeper has it again soon
-        line = self._make(name, inherited=True)
-        if line.take():
-            self._add(line)
-            self._connect(line)
+        try:
+            line = self._make(name, inherited=True)
+            if line.take():
+                self._add(line)
+                self._connect(line)
+        except Down:
+            raise
+        except Exception:  # one line that cannot be read must not keep us from the others
+            log.exception("line %s could not be taken over", name)
 
     def _make(self, name: str, *, inherited: bool) -> Line:
         return Line(
@@ -177,6 +182,7 @@ class Switchboard:
                 line.open()
             except TelephonyError as error:
                 log.critical("line %s: %s", line.name, error)
+                self._stopping.wait(REFUSED_SECONDS)
                 line.hand_on(HAND_ON_SECONDS)
 
         threading.Thread(target=connect, name="telephony-opener", daemon=True).start()
@@ -184,7 +190,7 @@ class Switchboard:
     def _add(self, line: Line) -> None:
         with self._lock:
             self._lines[line.name] = line
-        self._consume(line.name, True)
+        self._consume(line.name)
 
     def _gone(self, line: Line) -> None:
         with self._lock:
@@ -193,17 +199,17 @@ class Switchboard:
             if self._own is line:
                 self._own = None
         if not self._stopping.is_set():
-            self._consume(line.name, False)
+            self._consume(line.name)
             self._wanted.set()
 
-    def _consume(self, line: str, wanted: bool) -> None:
-        """Take commands from the line's queue, or no more."""
+    def _consume(self, line: str) -> None:
+        """Take commands from the line's queue while it is held here, and no longer."""
         queue = queue_for(self._settings, line)
         queues = self._app.amqp.queues
 
         def change() -> None:
             consumer = self._worker.consumer
-            if wanted:
+            if self.line(line) is not None:  # as it is by now: these may come in any order
                 queues.select_add(queue)
                 tasks_of = consumer.task_consumer
                 if tasks_of is not None and not tasks_of.consuming_from(queue.name):

@@ -316,12 +316,32 @@ def test_a_dial_whose_result_died_with_its_worker_is_answered(app, board, cm):
     assert info.call_id == app.AsyncResult(task_id).get(timeout=SECONDS)["call_id"]
 
 
+def test_an_intent_that_makes_no_sense_is_passed_over(app, board, cm):
+    """The worker died before the dial was looked at: the calls are taken over all the same."""
+    line = board.open()
+    info = dialled(board, line)
+    board.kill(line)
+    board.store.redis.hset(board.store.key("intents", line.name), "task-9", '{"to": ""}')
+    heir = board.open(line.name, inherited=True)
+    assert heir.client.call(info.call_id) is not None
+
+
 def test_a_line_that_is_held_is_not_taken(board):
     """Nor one that was forgotten: two workers never have one line."""
     line = board.open()
     with pytest.raises(AssertionError):
         board.open(line.name, inherited=True)
     assert line.held
+
+
+def test_a_connection_that_was_given_up_is_made_again(board, cm):
+    """The CM refused the credentials for a while, and the client took that for good."""
+    line = board.open()
+    cm.refuse("unauthorized")
+    cm.drop_connections()
+    until(lambda: line.client.state == "idle", "the refusal")
+    cm.clear_faults()
+    until(lambda: line.client.connected, "the connection")
 
 
 # --- lost, handed on, over ---------------------------------------------------------------------

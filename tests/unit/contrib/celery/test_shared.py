@@ -14,7 +14,7 @@ from telephony import (
     NotConnectedError,
     WaitTimeoutError,
 )
-from telephony.contrib.celery import SharedCalls, shared
+from telephony.contrib.celery import SharedCall, SharedCalls, shared
 from telephony.contrib.celery.snapshot import snapshot_of
 from tests.unit.contrib.celery.conftest import SECONDS
 
@@ -38,6 +38,7 @@ def end(calls):
 def test_a_call_that_is_up(calls):
     """Who has it, and what was last heard of it."""
     call = calls.get("call-1")
+    assert isinstance(call, SharedCall)
     assert (UP, "a", "worker@here", False) == (call.info, call.owner, call.holder, call.ended)
     assert "call-1" == call.call_id
     assert call.updated_at.tzinfo is not None
