@@ -11,10 +11,12 @@ from __future__ import annotations
 import logging
 import secrets
 import weakref
+from datetime import datetime
 from typing import Any, Callable, Mapping, TypeVar
 
-from celery import Task, shared_task
-from celery.exceptions import Ignore
+from celery import Task, shared_task  # type: ignore[import-untyped]
+from celery.exceptions import Ignore  # type: ignore[import-untyped]
+from celery.utils.time import maybe_iso8601  # type: ignore[import-untyped]
 
 from telephony.contrib.celery.failures import not_found, portable
 from telephony.contrib.celery.journal import queue_for
@@ -89,7 +91,7 @@ class Command(Task):  # type: ignore[misc]
     def send(self, call_id: str, arguments: Mapping[str, Any]) -> None:
         """Carry the command out on the line that has the call; the body of every task but dial."""
         action = self.name.rpartition(".")[2]
-        self._hide()
+        self._begin()
         try:
             given = {name: value for name, value in arguments.items() if value is not None}
             holder = _switchboard(self, action)
@@ -123,9 +125,18 @@ class Command(Task):  # type: ignore[misc]
         """The task's id; a task that is called like a function gets one too."""
         return self.request.id or secrets.token_hex(16)
 
-    def _hide(self) -> None:
-        """From here on only what may be shown is known of the arguments (``result_extended``)."""
+    def _begin(self) -> None:
+        """Look once more whether it is not too late, and hide the secrets of the arguments.
+
+        Celery has looked when it gave the task to its pool, where it may have waited since. From
+        here on only what may be shown is known of the arguments (``result_extended``).
+        """
         request = self.request
+        expires = maybe_iso8601(request.expires)
+        if expires is not None and datetime.now(expires.tzinfo) >= expires:
+            log.warning("%s was not sent: its time was over", self.name)
+            self.backend.mark_as_revoked(request.id, "expired", request=request)
+            raise Ignore
         request.args = _shown(list(request.args or ()))
         request.kwargs = _shown(dict(request.kwargs or {}))
 
@@ -202,7 +213,7 @@ def dial(
         "webhook_url": webhook_url,
         "command_timeout": command_timeout,
     }
-    self._hide()
+    self._begin()
     try:
         line: Line = _switchboard(self, "dial").own_line()
         info = line.dial(self._task_id(), _execution(), arguments)

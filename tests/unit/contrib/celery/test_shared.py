@@ -58,6 +58,7 @@ def test_a_call_that_has_ended(calls):
 def test_the_end_of_a_call_is_waited_for(calls, monkeypatch):
     """Redis tells of it: nobody looks again and again."""
     monkeypatch.setattr(shared, "LOOK_SECONDS", 3600.0)
+    monkeypatch.setattr(shared, "AGAIN_SECONDS", 3600.0)
     found = []
     waiting = threading.Event()
     listen = calls._listen

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from celery.exceptions import Ignore
+from celery.exceptions import Ignore, TaskRevokedError
 
 from telephony import (
     CallNotFoundError,
@@ -143,6 +143,21 @@ def test_a_command_is_not_passed_on_for_ever(board, call):
     hops = {tasks._HOPS: tasks.HOPS_MOST}
     result = hangup.apply((call["call_id"],), headers=hops)
     assert isinstance(result.result, NotConnectedError)
+
+
+@pytest.mark.parametrize("expires", ["2020-01-01T00:00:00+00:00", "2020-01-01T00:00:00"])
+def test_a_command_that_waited_for_too_long_is_not_sent(app, board, cm, expires):
+    """Behind others in the worker's pool, where Celery does not look at the time again."""
+    board.open()
+    dial.push_request(id="late", expires=expires, called_directly=False)
+    try:
+        with pytest.raises(Ignore):
+            dial.run(**DIAL)
+    finally:
+        dial.pop_request()
+    with pytest.raises(TaskRevokedError):
+        app.AsyncResult("late").get(timeout=SECONDS)
+    cm.assert_not_dialed()
 
 
 def test_outside_of_a_worker(app):
