@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import secrets
 import time
 from typing import Any, Callable, TypeVar
@@ -15,6 +16,8 @@ from telephony.errors import InvalidArgumentError
 
 R = TypeVar("R")
 
+log = logging.getLogger("telephony")
+
 #: An event that is missing is waited for so many seconds.
 PATIENCE_SECONDS = 30.0
 #: What was handled is remembered this long after.
@@ -24,24 +27,63 @@ ENDED_SECONDS = 3600
 #: An event that is not its turn is looked at again after this many seconds.
 AGAIN_SECONDS = 0.2
 _SINCE = "telephony_since"
+_WORDS = {"without": "without one before it, which has not come", "late": "late"}
 
-# KEYS: 1 order; ARGV: 1 now, 2 sequence, 3 after, 4 execution, 5 patience, 6 overdue, 7 ttl
+#: One that goes back to the queue is back within this, in seconds, unless its worker died.
+BACK_SECONDS = 10.0
+
+# The fields of an order: `last` (the highest number handled), `busy` and `until` (an execution, and
+# how long it is waited for), `w5` (number 5 goes back to the queue, and when it did last), `g5`
+# (5 was handled though something after the number that is kept there was missing), `h4` (4 came
+# after that, and was handled).
+# ARGV: 1 now, 2 sequence, 3 after, 4 execution, 5 patience, 6 since when it waits, 7 seconds to
+# live, 8 how long a `w` counts
 _ENTER = """
-local last = tonumber(redis.call('hget', KEYS[1], 'last') or '0')
-local sequence = tonumber(ARGV[2])
-if sequence <= last then return 'handled' end
-local busy = redis.call('hget', KEYS[1], 'busy')
-local until_ = tonumber(redis.call('hget', KEYS[1], 'until') or '0')
-if busy and busy ~= ARGV[4] and tonumber(ARGV[1]) < until_ then return 'wait' end
-if tonumber(ARGV[3]) > last and ARGV[6] == '' then return 'wait' end
-redis.call('hset', KEYS[1], 'busy', ARGV[4], 'until', tonumber(ARGV[1]) + tonumber(ARGV[5]))
+local now, sequence, since = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[6])
+local fields, found = {}, redis.call('hgetall', KEYS[1])
+for i = 1, #found, 2 do fields[found[i]] = found[i + 1] end
+local last, busy_until = tonumber(fields['last'] or '0'), tonumber(fields['until'] or '0')
+
+local function wait()
+    redis.call('hset', KEYS[1], 'w' .. ARGV[2], ARGV[1])
+    redis.call('expire', KEYS[1], ARGV[7])
+    return 'wait'
+end
+
+local how = 'go'
+if sequence <= last then
+    how = 'handled'
+    for name, value in pairs(fields) do
+        local passed = string.match(name, '^g(%d+)$')
+        if passed and sequence < tonumber(passed) and sequence > tonumber(value) then
+            how = 'late'
+        end
+    end
+    if how == 'handled' or fields['h' .. ARGV[2]] then return 'handled' end
+end
+if fields['busy'] and fields['busy'] ~= ARGV[4] and now < busy_until then return wait() end
+if how == 'go' and tonumber(ARGV[3]) > last then
+    if now - math.max(since, busy_until) < tonumber(ARGV[5]) then return wait() end
+    for name, value in pairs(fields) do
+        local other = string.match(name, '^w(%d+)$')
+        if other and tonumber(other) < sequence and now - tonumber(value) < tonumber(ARGV[8]) then
+            return wait()
+        end
+    end
+    how = 'without'
+    redis.call('hset', KEYS[1], 'g' .. ARGV[2], last)
+end
+redis.call('hdel', KEYS[1], 'w' .. ARGV[2])
+redis.call('hset', KEYS[1], 'busy', ARGV[4], 'until', now + tonumber(ARGV[5]))
 redis.call('expire', KEYS[1], ARGV[7])
-return 'go'
+return how
 """
-# KEYS: 1 order; ARGV: 1 sequence ('' if it is to be handled again), 2 execution
+# ARGV: 1 sequence ('' if it is to be handled again), 2 execution
 _LEAVE = """
-if ARGV[1] ~= '' and tonumber(ARGV[1]) > tonumber(redis.call('hget', KEYS[1], 'last') or '0') then
-    redis.call('hset', KEYS[1], 'last', ARGV[1])
+if ARGV[1] ~= '' then
+    local last = tonumber(redis.call('hget', KEYS[1], 'last') or '0')
+    if tonumber(ARGV[1]) > last then redis.call('hset', KEYS[1], 'last', ARGV[1])
+    else redis.call('hset', KEYS[1], 'h' .. ARGV[1], '1') end
 end
 if redis.call('hget', KEYS[1], 'busy') == ARGV[2] then
     redis.call('hdel', KEYS[1], 'busy', 'until')
@@ -64,8 +106,9 @@ def in_order(
     (The payload is the last positional argument, so ``bind=True`` works too.) An event that was
     handled is skipped; one that comes before an earlier one, or while another of its call is
     being handled, goes back to the queue for a moment. A missing one is waited for *patience*
-    seconds and then done without, and so is a handler that has not returned by then. An event
-    whose handler raises counts as handled, unless the task retries (``self.retry``,
+    seconds and then done without; should it come after all, it is handled then. A handler that has
+    not returned after *patience* seconds is not waited for any longer. An event whose handler
+    raises counts as handled, unless the task retries (``self.retry``,
     ``autoretry_for``). Needs Redis, like the events themselves.
     """
     if handler is None:
@@ -82,11 +125,11 @@ def in_order(
         key = store.key("order", task.name, payload["call_id"])
         headers = task.request.headers or {}
         since = float(headers.get(_SINCE) or time.time())
-        execution, overdue = secrets.token_hex(8), time.time() - since >= patience
+        execution, ended = secrets.token_hex(8), payload["event"] == "call_hangup"
         answer = store.redis.eval(
             _ENTER, 1, key, time.time(), payload["sequence"], payload["after"][task.name],
-            execution, patience, "1" if overdue else "",
-            ENDED_SECONDS if payload["event"] == "call_hangup" else REMEMBERED_SECONDS,
+            execution, patience, since, ENDED_SECONDS if ended else REMEMBERED_SECONDS,
+            BACK_SECONDS,
         )
         if answer == "handled":
             return None
@@ -99,6 +142,8 @@ def in_order(
             }
             task.apply_async([payload], **options)
             raise Ignore
+        if answer != "go":
+            log.warning("event %s is handled %s", payload["id"], _WORDS[answer])
         done: Any = payload["sequence"]
         try:
             return handler(*args, **kwargs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from telephony.contrib.celery import in_order, ordering
@@ -34,7 +36,8 @@ def handled(app, monkeypatch):
 
 def event(sequence, after, call_id="call-1", name="dtmf_received"):
     return {
-        "event": name, "call_id": call_id, "sequence": sequence, "after": {"shop.any": after}
+        "event": name, "call_id": call_id, "sequence": sequence, "after": {"shop.any": after},
+        "id": f"{call_id}:{sequence}",
     }  # fmt: skip
 
 
@@ -66,11 +69,46 @@ def test_an_early_one_goes_back(handled):
     assert [1, 2] == handled
 
 
+OVERDUE = {ordering._SINCE: 1.0}
+
+
 def test_patience_has_an_end(handled):
-    """What is missing for 30 s is gone without; should it come after all, it is skipped."""
-    handled.task.apply([event(3, 2)], headers={ordering._SINCE: 1.0})
-    handled.task.apply([event(2, 1)])
+    """What is missing for 30 s is done without; should it come after all, it is handled once."""
+    handled.task.apply([event(3, 2)], headers=OVERDUE)
     assert [3] == handled
+    for _ in range(2):
+        handled.task.apply([event(2, 1)])
+        handled.task.apply([event(3, 2)])
+    handled.task.apply([event(4, 3)])
+    assert [3, 2, 4] == handled
+
+
+def test_those_that_wait_go_in_order(handled):
+    """When the missing one is done without, the first of them is first."""
+    for sequence, after in [(4, 3), (3, 2)]:
+        handled.task.apply([event(sequence, after)])
+    handled.task.apply([event(4, 3)], headers=OVERDUE)
+    assert [] == handled
+    handled.task.apply([event(3, 2)], headers=OVERDUE)
+    handled.task.apply([event(4, 3)], headers=OVERDUE)
+    assert [3, 4] == handled
+
+
+def test_one_whose_worker_died_holds_up_no_other(handled, redis):
+    """It went back to the queue and was not seen again."""
+    redis.hset("telephony:order:shop.any:call-1", mapping={"w2": 1.0})
+    handled.task.apply([event(3, 2)], headers=OVERDUE)
+    assert [3] == handled
+
+
+def test_a_handler_that_hangs_does_not_make_others_overdue(handled, redis):
+    """They waited for it, and so none of them was missing: they go in order after it."""
+    now = time.time()
+    redis.hset("telephony:order:shop.any:call-1", mapping={"busy": "other", "until": now - 1})
+    handled.task.apply([event(3, 2)], headers=OVERDUE)
+    for sequence, after in [(1, 0), (2, 1), (3, 2)]:
+        handled.task.apply([event(sequence, after)])
+    assert [1, 2, 3] == handled
 
 
 def test_calls_do_not_wait_for_each_other(handled):
