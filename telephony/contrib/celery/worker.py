@@ -10,8 +10,8 @@ import logging
 import threading
 from typing import Any
 
-from celery import bootsteps
-from celery.exceptions import ImproperlyConfigured
+from celery import _state, bootsteps  # type: ignore[import-untyped]
+from celery.exceptions import ImproperlyConfigured  # type: ignore[import-untyped]
 
 from telephony.config import made_up_client_id
 from telephony.contrib.celery import tasks
@@ -35,12 +35,16 @@ class Telephony:
 
     Checks the configuration, and raises ``ImproperlyConfigured`` naming the key that is wrong;
     touches no network. The tasks are there without it: a process that only sends them need not
-    call it.
+    call it. The first app that is given becomes Celery's default app, unless there is one
+    (``app.set_default()``): in a thread other than the one that made it (a request of a web
+    server's) the tasks would not find their app.
     """
 
     def __init__(self, app: Any) -> None:
         Settings.of(app)
         forget(app)
+        if _state.default_app is None:
+            app.set_default()
         app.steps["worker"].add(Step)
 
 

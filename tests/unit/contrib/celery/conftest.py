@@ -9,7 +9,7 @@ import time
 
 import fakeredis
 import pytest
-from celery import Celery
+from celery import Celery, _state
 
 from telephony.contrib.celery import shared, store, tasks
 from telephony.contrib.celery.line import Line
@@ -78,8 +78,10 @@ class Published(Celery):
 
 
 @pytest.fixture
-def app(redis_server, cm):
+def app(redis_server, cm, monkeypatch):
     """A configured Celery app; what it publishes is in ``app.published``."""
+    monkeypatch.setattr(_state, "default_app", None)
+    monkeypatch.setattr(_state._tls, "current_app", None)
     number = next(_numbers)
     celery = Published(f"shop{number}", broker="memory://", backend="cache+memory://")
     celery.published, celery.away = [], False

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import pytest
-from celery import Celery
+from celery import Celery, _state
 from celery.exceptions import ImproperlyConfigured
 
 from telephony.contrib.celery import Telephony
 from telephony.contrib.celery.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def no_default_app(monkeypatch):
+    """Whichever app of these is the default is so for its test only."""
+    monkeypatch.setattr(_state, "default_app", None)
+    monkeypatch.setattr(_state._tls, "current_app", None)
 
 
 def made(broker="redis://:pa55word@broker/3", backend=None, **conf):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import types
 
 import pytest
+from celery import Celery, _state
 from celery.exceptions import ImproperlyConfigured
 
 from telephony import NotConnectedError, RegistrationError
@@ -30,6 +32,23 @@ def worker(app):
 def test_the_lines_start_first_and_end_last(worker):
     """Commands under way need them until the pool has finished."""
     assert isinstance(worker().steps[0], Step)
+
+
+def test_tasks_find_their_app_in_every_thread(app, worker):
+    """As in the threads of a web server, of which none made the app."""
+    found = []
+    thread = threading.Thread(target=lambda: found.append(dial.app))
+    thread.start()
+    thread.join(SECONDS)
+    assert [app] == found
+
+
+def test_another_default_app_stays(app, worker):
+    """Who has several says which is the default."""
+    other = Celery("other", broker="redis://broker")
+    Telephony(other)
+    assert _state.default_app is app
+    other.close()
 
 
 def test_prefork_is_refused(worker):
