@@ -17,8 +17,9 @@ from tests.unit.contrib.celery.conftest import DIAL, SECONDS, names, until
 
 
 @pytest.fixture
-def worker(app):
+def worker(app, monkeypatch):
     """Makes workers that are not started, as the command line would."""
+    monkeypatch.setattr(_state, "_task_join_will_block", False)  # which a worker's pool sets
     Telephony(app)
 
     def made(pool="threads", queues=None):
