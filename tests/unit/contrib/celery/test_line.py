@@ -376,7 +376,7 @@ def test_a_line_is_handed_on_at_once(app, board, cm):
     info = dialled(board, line)
     line.hand_on(SECONDS)
     assert [line.name] == board.store.lines_without_lease()
-    assert "call_answered" in names(app, info.call_id)
+    assert "call_initiated" in names(app, info.call_id)
     cm.assert_not_sent("endcall")
     board.open(line.name, inherited=True)
 

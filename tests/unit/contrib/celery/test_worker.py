@@ -131,7 +131,7 @@ def test_a_worker_opens_a_line(app, switchboard, cm):
     board.stop()
     assert tasks.switchboards.get(app) is None
     assert (True, False) == (line.client.closed, cm.calls[0].ended)
-    assert "agora_bridge_start" in names(app, result["call_id"])
+    assert "call_initiated" in names(app, result["call_id"])  # heard before the dial had its answer
 
 
 def test_a_worker_looks_after_the_lines_of_the_dead(app, switchboard, cm):
