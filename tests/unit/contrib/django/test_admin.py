@@ -46,6 +46,7 @@ def test_the_timeline(calls, admin_client):
     positions = [page.index(f"<p>{frame['event']}</p>") for frame in STORY]
     assert sorted(positions) == positions
     assert "NORMAL_CLEARING" in page
+    assert "2023-11-14 " in page  # with its seconds, in the project's time zone
     assert 'name="_save"' not in page
 
 

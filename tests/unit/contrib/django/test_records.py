@@ -472,9 +472,9 @@ WRITER = """\
 import json, sys
 import django
 from django.conf import settings
-database = {"ENGINE": "django.db.backends.sqlite3", "NAME": sys.argv[1], "OPTIONS": {"timeout": 60}}
 settings.configure(
-    INSTALLED_APPS=["telephony.contrib.django"], USE_TZ=True, DATABASES={"default": database})
+    INSTALLED_APPS=["telephony.contrib.django"], USE_TZ=True,
+    DATABASES={"default": json.loads(sys.argv[1])})
 django.setup()
 from telephony.contrib.django.delivery import deliver
 from telephony.contrib.webhooks import parse_event
@@ -489,9 +489,11 @@ def test_several_processes_at_once(account, tmp_path):
     """They write the same events of the same calls, and each is there once."""
     stdin = tmp_path / "frames.json"
     stdin.write_text(json.dumps([{**BASE, **f} for f in STORY if f["event"] != "dtmf_received"]))
-    name = str(connections["default"].settings_dict["NAME"])
+    used = connections["default"].settings_dict
+    keys = ("ENGINE", "NAME", "USER", "HOST", "PORT", "OPTIONS")
+    database = json.dumps({key: used[key] for key in keys})
     script = f'exec "$0" -W error -c "$1" "$2" < "{stdin}"'
-    command = ["bash", "-c", script, sys.executable, WRITER, name]
+    command = ["bash", "-c", script, sys.executable, WRITER, database]
     writers = [Program(command, environment(PYTHONUNBUFFERED="1")) for _ in range(3)]
     for program in writers:
         with program:
