@@ -41,4 +41,4 @@ def record(payload: dict[str, Any]) -> None:
 @in_order(patience=5)
 def ordered(self: Any, payload: dict[str, Any]) -> None:
     """Keep the events of each call, and who handled them."""
-    records.rpush("told-in-order", json.dumps({**payload, "worker": self.request.hostname}))
+    records.rpush("ordered", json.dumps({**payload, "worker": self.request.hostname}))

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import faulthandler
 import json
-import os
 import signal
 import sys
 from typing import Any, Callable
 
 import attrs
-import redis
 
 from telephony import TelephonyError
 from telephony.contrib.celery import SharedCalls
-from tests.distributed.app import app
+from tests.distributed.app import app, records
 
 SECONDS = 60.0
 
@@ -37,11 +35,12 @@ def send(tasks: list[list[Any]]) -> None:
             sent.append(error)
 
 
-def collect(lost: list[str]) -> list[dict[str, Any]]:
-    """Wait for all that was sent but what is *lost*; the outcome of each."""
-    outcomes = [
-        {"error": "lost"} if getattr(each, "id", "") in lost else _outcome(each) for each in sent
-    ]
+def collect(patience: float) -> list[dict[str, Any]]:
+    """Wait for all that was sent; the outcome of each. *patience* is for what nobody has begun."""
+    outcomes = []
+    for each in sent:
+        begun = isinstance(each, Exception) or records.exists(f"telephony:cmd:{each.id}")
+        outcomes.append(_outcome(each, SECONDS if begun else patience))
     sent.clear()
     return outcomes
 
@@ -49,14 +48,14 @@ def collect(lost: list[str]) -> list[dict[str, Any]]:
 def run(tasks: list[list[Any]]) -> list[dict[str, Any]]:
     """Both."""
     send(tasks)
-    return collect([])
+    return collect(SECONDS)
 
 
-def _outcome(sent: Any) -> dict[str, Any]:
+def _outcome(sent: Any, seconds: float) -> dict[str, Any]:
     try:
         if isinstance(sent, Exception):
             raise sent
-        return {"result": sent.get(timeout=SECONDS)}
+        return {"result": sent.get(timeout=seconds)}
     except Exception as error:
         ours = isinstance(error, TelephonyError)
         return {"error": type(error).__name__, "ours": ours, "message": str(error)}
@@ -67,7 +66,7 @@ def twice(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
     task = app.tasks[f"telephony.{name}"]
     sent = task.apply_async(kwargs=arguments)
     task.apply_async(kwargs=arguments, task_id=sent.id)
-    return _outcome(sent)
+    return _outcome(sent, SECONDS)
 
 
 def again(name: str, payloads: list[dict[str, Any]]) -> int:
@@ -114,7 +113,7 @@ JOBS: dict[str, Callable[..., Any]] = {
 
 def main(name: str) -> None:
     faulthandler.register(signal.SIGUSR1)
-    connection = redis.Redis.from_url(os.environ["RECORD"], protocol=2)
+    connection = records
     connection.rpush("ready", name)
     while True:
         job: Any = connection.blpop([f"jobs:{name}"])

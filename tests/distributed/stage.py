@@ -199,3 +199,27 @@ def side_by_side(jobs: Iterable[Callable[[], Any]]) -> list[Any]:
     """Run functions on threads of their own; what each returned."""
     running = [Running(job) for job in jobs]
     return [each.result(3 * SECONDS) for each in running]
+
+
+def placed(asker: Asker, to: str = "+18005550199", **arguments: Any) -> str:
+    """Have a number dialled, which answers; the call's id."""
+    [outcome] = asker.run(dial(to, **arguments))
+    assert "result" in outcome, outcome
+    return str(outcome["result"]["call_id"])
+
+
+def recorded(stage: Stage, event: str, call_id: str, key: str = "told") -> dict[str, Any]:
+    """Wait for an event of a call to be recorded."""
+
+    def first() -> dict[str, Any] | None:
+        fits = (
+            one
+            for one in stage.recorded(key)
+            if (event, call_id) == (one["event"], one["call_id"])
+        )
+        return next(fits, None)
+
+    found: dict[str, Any] = wait_for(
+        first, lambda: [(one["event"], one["call_id"]) for one in stage.recorded(key)]
+    )
+    return found

@@ -12,35 +12,11 @@ import pytest
 
 from telephony.sandbox import Sandbox
 from tests.distributed.servers import SECONDS, Redis
-from tests.distributed.stage import Asker, Stage, dial, numbers, wait_for
+from tests.distributed.stage import Asker, Stage, dial, numbers, placed, recorded, wait_for
 from tests.distributed.story import Callees, in_order, only, play
 from tests.distributed.tokens import TOKEN
 
 GIVEN = "rtc-token-that-was-given"
-
-
-def placed(asker: Asker, to: str = "+18005550199", **arguments: Any) -> str:
-    """Have a number dialled, which answers; the call's id."""
-    [outcome] = asker.run(dial(to, **arguments))
-    assert "result" in outcome, outcome
-    return str(outcome["result"]["call_id"])
-
-
-def recorded(stage: Stage, event: str, call_id: str, key: str = "told") -> dict[str, Any]:
-    """Wait for an event of a call to be recorded."""
-
-    def first() -> dict[str, Any] | None:
-        fits = (
-            one
-            for one in stage.recorded(key)
-            if (event, call_id) == (one["event"], one["call_id"])
-        )
-        return next(fits, None)
-
-    found: dict[str, Any] = wait_for(
-        first, lambda: [(one["event"], one["call_id"]) for one in stage.recorded(key)]
-    )
-    return found
 
 
 def is_taken_over(stage: Stage, line: str) -> None:
@@ -368,7 +344,8 @@ def test_events_in_order(stage: Stage) -> None:
     stage.workers("one")
     stage.events("left", "right")
     [asker] = stage.askers("asker")
-    ids = [outcome["result"]["call_id"] for outcome in asker.run(*map_dial(5))]
+    outcomes = asker.run(*(dial(number) for number in numbers(5)))
+    ids = [outcome["result"]["call_id"] for outcome in outcomes]
     for digit in "0123456789":
         for call_id in ids:
             stage.cm.peer(call_id).press(digit)
@@ -380,8 +357,8 @@ def test_events_in_order(stage: Stage) -> None:
     for call_id in ids:
         stage.cm.peer(call_id).hang_up()
     for call_id in ids:
-        recorded(stage, "call_hangup", call_id, key="told-in-order")
-    handled = stage.recorded("told-in-order")
+        recorded(stage, "call_hangup", call_id, key="ordered")
+    handled = stage.recorded("ordered")
     for call_id in ids:
         own = [one for one in handled if call_id == one["call_id"]]
         assert list(range(own[0]["sequence"], own[-1]["sequence"] + 1)) == [
@@ -390,38 +367,3 @@ def test_events_in_order(stage: Stage) -> None:
         pressed = [one["raw"]["digits"] for one in own if "dtmf_received" == one["event"]]
         assert list("0123456789") == pressed
     assert {"left@test", "right@test"} == {one["worker"] for one in handled}
-
-
-def map_dial(count: int) -> list[tuple[str, dict[str, Any]]]:
-    """The tasks that dial so many numbers."""
-    return [dial(number) for number in numbers(count)]
-
-
-def test_an_event_worker_is_killed(stage: Stage) -> None:
-    """With acks_late, what it had in hand comes again: every event is handled at least once."""
-    stage.settings.update(
-        telephony_events=only(task="distributed.ordered"),
-        broker_transport_options={"visibility_timeout": 2},
-    )
-    stage.workers("one")
-    victim, _ = stage.events("victim", "survivor")
-    [asker] = stage.askers("asker")
-    ids = [outcome["result"]["call_id"] for outcome in asker.run(*map_dial(5))]
-    for digit in "01234":
-        for call_id in ids:
-            stage.cm.peer(call_id).press(digit)
-    wait_for(lambda: any("victim@test" == one["worker"] for one in stage.recorded("told-in-order")))
-    victim.kill()
-    for digit in "56789":
-        for call_id in ids:
-            stage.cm.peer(call_id).press(digit)
-    for call_id in ids:
-        stage.cm.peer(call_id).hang_up()
-    for call_id in ids:
-        recorded(stage, "call_hangup", call_id, key="told-in-order")
-
-    def pressed(call_id: str) -> set[str]:
-        own = (one for one in stage.recorded("told-in-order") if call_id == one["call_id"])
-        return {one["raw"]["digits"] for one in own if "dtmf_received" == one["event"]}
-
-    wait_for(lambda: all(set("0123456789") == pressed(call_id) for call_id in ids))
