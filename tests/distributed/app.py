@@ -20,7 +20,7 @@ app.conf.update(
     worker_redirect_stdouts=False,
     worker_prefetch_multiplier=1,
     telephony_redis_url=os.environ["RECORD"],
-    telephony_options={"token_provider": "tests.distributed.tokens.provide", "stale_timeout": 30},
+    telephony_options={"token_provider": "tests.distributed.tokens.provide", "stale_timeout": 600},
     telephony_events={"*": "distributed.record"},
     telephony_events_queue="events",
 )

@@ -167,7 +167,10 @@ def _controlled(stage: Stage, asking: list[Any], placed: dict[str, Any], dead: s
     """Every call has an owner that lives, and does what another than its asker says."""
     wanted = {call["call_id"] for call in placed.values()}
     # The orphans' ends are heard of a moment later.
-    wait_for(lambda: wanted == {call["call_id"] for call in asking[0].ask("active")()})
+    wait_for(
+        lambda: wanted == {call["call_id"] for call in asking[0].ask("active")()},
+        lambda: [call for call in asking[0].ask("active")() if call["call_id"] not in wanted],
+    )
     there = {call["call_id"]: call for call in asking[0].ask("active")()}
     for call in there.values():
         assert call["owner"], call

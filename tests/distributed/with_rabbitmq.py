@@ -51,4 +51,7 @@ def test_an_event_worker_is_killed(
             own = (one for one in stage.recorded("ordered") if call_id == one["call_id"])
             return {one["raw"]["digits"] for one in own if "dtmf_received" == one["event"]}
 
-        wait_for(lambda: all(set("0123456789") == pressed(call_id) for call_id in ids))
+        wait_for(
+            lambda: all(set("0123456789") == pressed(call_id) for call_id in ids),
+            lambda: {call_id: sorted(pressed(call_id)) for call_id in ids},
+        )
