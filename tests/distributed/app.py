@@ -28,7 +28,7 @@ settings: dict[str, Any] = json.loads(os.environ.get("SETTINGS", "{}"))
 app.conf.update(settings)
 Telephony(app)
 
-records = redis.Redis.from_url(os.environ["RECORD"], protocol=2)
+records = redis.Redis.from_url(os.environ["RECORD"], protocol=2, socket_timeout=None)
 
 
 @app.task(name="distributed.record")

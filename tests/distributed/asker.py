@@ -6,9 +6,7 @@ A job is JSON in the list ``jobs:NAME``: ``[id, what, arguments]``; its result g
 
 from __future__ import annotations
 
-import faulthandler
 import json
-import signal
 import sys
 from typing import Any, Callable
 
@@ -112,7 +110,6 @@ JOBS: dict[str, Callable[..., Any]] = {
 
 
 def main(name: str) -> None:
-    faulthandler.register(signal.SIGUSR1)
     connection = records
     connection.rpush("ready", name)
     while True:

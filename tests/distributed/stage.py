@@ -54,7 +54,15 @@ class Asker(Process):
         """Have it do a job; returns a function that waits for the job's result."""
         number = f"{self.name}:{next(self._numbers)}"
         self.redis.connection.rpush(f"jobs:{self.name}", json.dumps([number, what, arguments]))
-        return lambda: json.loads(self.redis.take(f"done:{number}", 2 * SECONDS))
+
+        def result() -> Any:
+            end = time.monotonic() + 2 * SECONDS
+            while (item := self.redis.connection.blpop([f"done:{number}"], 1)) is None:
+                assert not self.ended(0), self.finish() and self.stderr
+                assert time.monotonic() < end, f"{self.name} has not done {what}"
+            return json.loads(item[1])
+
+        return result
 
     def run(self, *tasks: tuple[str, dict[str, Any]]) -> list[dict[str, Any]]:
         """Run telephony tasks, all at once; the outcome of each, a dict."""
@@ -132,9 +140,13 @@ class Stage:
             self.ready(worker)
         return started
 
-    def events(self, *names: str, queue: str = "events") -> list[Worker]:
+    def events(
+        self, *names: str, queue: str = "events", concurrency: int = 1
+    ) -> list[Worker]:
         """Start workers for the event tasks; they open no line."""
-        started = [self.launch(name, queue=queue, concurrency=4) for name in names or ["events"]]
+        started = [
+            self.launch(name, queue=queue, concurrency=concurrency) for name in names or ["events"]
+        ]
         for worker in started:
             self.ready(worker)
         return started

@@ -30,7 +30,7 @@ def test_an_event_worker_is_killed(
             telephony_events_queue="events-of-others",
         )
         stage.workers("one", queue="others")
-        victim, _ = stage.events("victim", "survivor", queue="events-of-others")
+        victim, _ = stage.events("victim", "survivor", queue="events-of-others", concurrency=4)
         [asker] = stage.askers("asker")
         outcomes = asker.run(*(dial(number) for number in numbers(5)))
         ids = [outcome["result"]["call_id"] for outcome in outcomes]

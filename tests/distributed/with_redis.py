@@ -342,7 +342,7 @@ def test_events_in_order(stage: Stage) -> None:
         only(), ["distributed.ordered", "distributed.record"]
     )
     stage.workers("one")
-    stage.events("left", "right")
+    stage.events("left", "right", concurrency=4)
     [asker] = stage.askers("asker")
     outcomes = asker.run(*(dial(number) for number in numbers(5)))
     ids = [outcome["result"]["call_id"] for outcome in outcomes]
