@@ -619,6 +619,8 @@ def test_a_forked_child_has_its_own(cm, run):
 
         app.config["TELEPHONY_HANGUP_AT_EXIT"] = True
         a_call("1")
+        import warnings
+        warnings.filterwarnings("ignore", ".*multi-threaded.*", DeprecationWarning)
         pid = os.fork()
         a_call("2" if pid else "3")
         telephony.client.dial(uid="4" if pid else "5", **DIAL)
