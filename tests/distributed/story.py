@@ -18,6 +18,9 @@ EVENTS = (
     "call_orphaned", "gap",
 )  # fmt: skip
 
+#: how long results are waited for of commands that nobody has begun, in seconds
+PATIENCE = 5.0
+
 
 def only(*events: str, task: str = "distributed.record") -> dict[str, str]:
     """The setting that has these events published, and no other."""
@@ -94,8 +97,8 @@ def play(stage: Stage, *, calls: int, slow: int, workers: int, askers: int) -> N
         # An heir is connected in its place.
         cm.wait_for_command("register", SECONDS, client_id=victim.line)
         callees.pick_up()
-        patience = _quiet(stage, killed)
-        told = [asker.ask("collect", patience) for asker in asking]
+        _quiet(stage, killed)
+        told = [asker.ask("collect", PATIENCE) for asker in asking]
         for share, results in zip(shares, told):
             given.update(zip(share, results()))
 
@@ -109,19 +112,17 @@ def play(stage: Stage, *, calls: int, slow: int, workers: int, askers: int) -> N
     _told(stage, placed)
 
 
-def _quiet(stage: Stage, killed: float) -> float:
-    """Wait until all is begun that will be; how long to wait for the rest, in seconds.
+def _quiet(stage: Stage, killed: float) -> None:
+    """Wait until all is begun that will be.
 
-    What the victim had taken from Redis, and not begun, is lost: Redis gives it to others after
-    the visibility timeout, when it has expired, or knows nothing of it. RabbitMQ gives it to
-    others at once.
+    A few commands are lost: what the victim had just begun to begin, and what it had taken from
+    Redis, which gives it to others after the visibility timeout only, when it has expired.
+    RabbitMQ has given it to others by now.
     """
-    if not stage.broker.startswith("redis"):
-        return SECONDS
-    connection: Any = stage.redis.connection
-    wait_for(lambda: 0 == connection.llen("telephony"))
-    wait_for(lambda: 0 == connection.zcount("unacked_index", killed, "+inf"))
-    return 5.0
+    if stage.broker.startswith("redis"):
+        connection: Any = stage.redis.connection
+        wait_for(lambda: 0 == connection.llen("telephony"))
+        wait_for(lambda: 0 == connection.zcount("unacked_index", killed, "+inf"))
 
 
 def up(stage: Stage) -> list[Any]:
