@@ -68,6 +68,11 @@ class Redis:
                 program.interrupt(signal.SIGTERM)
                 assert program.ended(SECONDS)
 
+    def send(self, number: int) -> None:
+        """Send it a signal: while it is stopped, nobody is answered."""
+        assert self._program is not None
+        self._program.interrupt(number)
+
     def take(self, key: str, timeout: float = SECONDS) -> str:
         """Wait for the next item of a list, and take it off."""
         item: Any = self.connection.blpop([key], timeout)

@@ -56,7 +56,11 @@ def test_stopped_for_too_long(stage: Stage) -> None:
     stopped.kill(signal.SIGSTOP)
     is_taken_over(stage, stopped.line)
     is_controlled(stage, asker, its_own, "1#")
+    # It cannot ask whether the line is its own, and has to know by the time that has passed.
+    stage.redis.send(signal.SIGSTOP)
     stopped.kill(signal.SIGCONT)
+    wait_for(lambda: f"line {stopped.line} is lost" in stopped.said(), stopped.said)
+    stage.redis.send(signal.SIGCONT)
 
     # It begins anew, on a line with another name.
     again = stage.cm.wait_for_command("register", SECONDS)["client_id"]
@@ -108,6 +112,9 @@ def test_told_to_end(stage: Stage) -> None:
     with Callees(stage.cm, called) as callees:
         result = asker.ask("run", [dial(called[0])])
         callees.wait_ringing(1)
+        lease = f"telephony:lease:{ends.line}"
+        token = stage.redis.connection.get(lease)
+        assert token
         [heir] = stage.workers("heir")
         ends.kill(signal.SIGTERM)
         wait_for(lambda: "Warm shutdown" in ends.said(), ends.said)
@@ -116,6 +123,8 @@ def test_told_to_end(stage: Stage) -> None:
         assert called[0] == outcome["result"]["to"], outcome
         assert ends.ended(SECONDS)
         assert 0 == ends.finish()[0]
+        # Nobody has to wait until its lease is over.
+        assert token != stage.redis.connection.get(lease)
         is_taken_over(stage, ends.line)
         for each in (call_id, outcome["result"]["call_id"]):
             assert not stage.cm.peer(each).ended
