@@ -131,9 +131,10 @@ def readers() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if "telephony-reader" == thread.name]
 
 
-def test_a_first_connect(case, stall, pulse):
+def test_a_first_connect(case, stall, pulse, caplog):
     """It raises in time and says in which phase; its memory is bounded, its socket closed."""
     stage, manner = case
+    caplog.set_level("INFO", "telephony")  # a line for each frame would be kept by pytest
     stall.begin()
     tracemalloc.start()
     try:

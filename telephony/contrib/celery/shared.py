@@ -42,6 +42,7 @@ class SharedCall:
 
     @property
     def call_id(self) -> str:
+        """The Call Manager's id of it."""
         return self.info.call_id
 
     @property

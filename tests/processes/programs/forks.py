@@ -17,7 +17,7 @@ import threading
 import warnings
 from typing import Any, Callable
 
-from telephony import CallHangup, Client, DtmfReceived, ForkedClientError, TelephonyError
+from telephony import CallHangup, CallInfo, Client, DtmfReceived, ForkedClientError, TelephonyError
 from tests.processes.programs.account import DIAL, begin, connected, say
 from tests.processes.programs.locks import locks_of
 
@@ -38,6 +38,7 @@ OF_A_CLIENT: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "command": (("ask",), {}),
     "calls": ((), {}),
     "call": (("call-1",), {}),
+    "adopt": ((CallInfo(call_id="call-1"),), {}),
     "health": ((), {}),
     "wait_connected": ((5,), {}),
 }
