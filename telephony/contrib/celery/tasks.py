@@ -14,9 +14,9 @@ import weakref
 from datetime import datetime
 from typing import Any, Callable, Mapping, TypeVar
 
-from celery import Task, shared_task  # type: ignore[import-untyped]
-from celery.exceptions import Ignore  # type: ignore[import-untyped]
-from celery.utils.time import maybe_iso8601  # type: ignore[import-untyped]
+from celery import Task, shared_task
+from celery.exceptions import Ignore
+from celery.utils.time import maybe_iso8601
 
 from telephony.contrib.celery.failures import not_found, portable
 from telephony.contrib.celery.journal import queue_for

@@ -10,8 +10,8 @@ import logging
 import threading
 from typing import Any
 
-from celery import _state, bootsteps  # type: ignore[import-untyped]
-from celery.exceptions import ImproperlyConfigured  # type: ignore[import-untyped]
+from celery import _state, bootsteps
+from celery.exceptions import ImproperlyConfigured
 
 from telephony.config import made_up_client_id
 from telephony.contrib.celery import tasks

@@ -16,7 +16,7 @@ no network and needs no settings.
 from __future__ import annotations
 
 try:
-    import django  # type: ignore[import-untyped]  # noqa: F401
+    import django  # noqa: F401
 except ImportError as missing:
     raise ImportError(
         'telephony.contrib.django needs Django: pip install "agora-telephony[django]"'

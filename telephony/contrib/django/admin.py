@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.contrib import admin  # type: ignore[import-untyped]
-from django.utils import timezone  # type: ignore[import-untyped]
-from django.utils.html import format_html  # type: ignore[import-untyped]
+from django.contrib import admin
+from django.utils import timezone
+from django.utils.html import format_html
 
 from telephony.contrib.django.models import CallEventRecord, CallRecord
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.apps import AppConfig  # type: ignore[import-untyped]
+from django.apps import AppConfig
 
 
 class TelephonyConfig(AppConfig):  # type: ignore[misc]
@@ -16,7 +16,7 @@ class TelephonyConfig(AppConfig):  # type: ignore[misc]
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from django.core.signals import setting_changed  # type: ignore[import-untyped]
+        from django.core.signals import setting_changed
 
         from telephony.contrib.django import checks  # noqa: F401
 

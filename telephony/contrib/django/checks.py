@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
-from django.conf import settings  # type: ignore[import-untyped]
-from django.core import checks  # type: ignore[import-untyped]
-from django.core.exceptions import ImproperlyConfigured  # type: ignore[import-untyped]
-from django.urls import NoReverseMatch, reverse  # type: ignore[import-untyped]
+from django.conf import settings
+from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
+from django.urls import NoReverseMatch, reverse
 
 from telephony.contrib.django.configuration import Configuration, imported
 

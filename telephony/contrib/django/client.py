@@ -7,9 +7,9 @@ import contextlib
 from typing import Iterator
 
 import attrs
-from django.apps import apps  # type: ignore[import-untyped]
-from django.core.exceptions import ImproperlyConfigured  # type: ignore[import-untyped]
-from django.db import close_old_connections  # type: ignore[import-untyped]
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
+from django.db import close_old_connections
 
 from telephony.client import Client
 from telephony.contrib.django.configuration import Configuration

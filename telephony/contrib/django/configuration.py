@@ -8,10 +8,10 @@ import os
 from typing import Any, Callable, Generator, Mapping
 
 import attrs
-from django.conf import settings  # type: ignore[import-untyped]
-from django.core.exceptions import ImproperlyConfigured  # type: ignore[import-untyped]
-from django.utils.module_loading import import_string  # type: ignore[import-untyped]
-from django.views.decorators.debug import (  # type: ignore[import-untyped]
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
+from django.views.decorators.debug import (
     sensitive_variables,
 )
 

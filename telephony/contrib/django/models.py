@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import models  # type: ignore[import-untyped]
+from django.db import models
 
 from telephony.protocol.states import HANGUP, CallState
 

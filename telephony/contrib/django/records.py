@@ -12,15 +12,15 @@ import weakref
 from datetime import datetime
 from typing import Any, Iterable
 
-from django.conf import settings  # type: ignore[import-untyped]
-from django.db import (  # type: ignore[import-untyped]
+from django.conf import settings
+from django.db import (
     InterfaceError,
     OperationalError,
     connections,
     router,
     transaction,
 )
-from django.utils import timezone  # type: ignore[import-untyped]
+from django.utils import timezone
 
 from telephony.call import Call
 from telephony.contrib.django.configuration import Configuration

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from typing import Any, Mapping
 
-from django.dispatch import Signal  # type: ignore[import-untyped]
+from django.dispatch import Signal
 
 from telephony.protocol import events
 

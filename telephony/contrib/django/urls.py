@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from django.urls import path  # type: ignore[import-untyped]
+from django.urls import path
 
 import telephony.contrib.django.views as views
 

@@ -6,16 +6,16 @@ from __future__ import annotations
 import functools
 from typing import Any, Callable
 
-from django.core.cache import cache  # type: ignore[import-untyped]
-from django.core.exceptions import ImproperlyConfigured  # type: ignore[import-untyped]
-from django.db import transaction  # type: ignore[import-untyped]
-from django.http import HttpRequest, JsonResponse  # type: ignore[import-untyped]
-from django.http.request import UnreadablePostError  # type: ignore[import-untyped]
-from django.views.decorators.csrf import csrf_exempt  # type: ignore[import-untyped]
-from django.views.decorators.debug import (  # type: ignore[import-untyped]
+from django.core.cache import cache
+from django.core.exceptions import ImproperlyConfigured
+from django.db import transaction
+from django.http import HttpRequest, JsonResponse
+from django.http.request import UnreadablePostError
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.debug import (
     sensitive_variables,
 )
-from django.views.decorators.http import require_POST  # type: ignore[import-untyped]
+from django.views.decorators.http import require_POST
 
 from telephony.contrib.django.client import current_client, get_client
 from telephony.contrib.django.configuration import Configuration, imported

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import django.db.models.deletion  # type: ignore[import-untyped]
+import django.db.models.deletion
 from django.db import migrations, models
 
 STATES = ["incoming", "ringing", "answered", "bridged", "unbridged", "hangup"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured  # type: ignore[import-untyped]
-from django.core.management.base import (  # type: ignore[import-untyped]
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import (
     BaseCommand,
     CommandError,
     CommandParser,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from django.core.management.base import (  # type: ignore[import-untyped]
+from django.core.management.base import (
     BaseCommand,
     CommandError,
     CommandParser,
 )
-from django.db import router  # type: ignore[import-untyped]
-from django.utils import timezone  # type: ignore[import-untyped]
+from django.db import router
+from django.utils import timezone
 
 from telephony.contrib.django.configuration import Configuration
 from telephony.contrib.django.models import CallRecord
