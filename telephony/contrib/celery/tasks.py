@@ -8,16 +8,18 @@ again does nothing.
 
 from __future__ import annotations
 
+import inspect
 import logging
 import secrets
 import weakref
 from datetime import datetime
-from typing import Any, Callable, Mapping, TypeVar
+from typing import Any, Mapping
 
 from celery import Task, shared_task
 from celery.exceptions import Ignore
 from celery.utils.time import maybe_iso8601
 
+from telephony.client import Client
 from telephony.contrib.celery.failures import not_found, portable
 from telephony.contrib.celery.journal import queue_for
 from telephony.contrib.celery.line import Line
@@ -33,8 +35,6 @@ log = logging.getLogger("telephony")
 #: A command is passed on so often at most: more means that nobody holds the line for long.
 HOPS_MOST = 5
 _HOPS = "telephony_hops"
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 #: The lines of this process, of each app whose worker it is.
@@ -104,6 +104,18 @@ class Command(Task):  # type: ignore[misc]
         except TelephonyError as error:
             raise portable(error) from None
 
+    def place(self, arguments: dict[str, Any]) -> Snapshot:
+        """Place a call on this worker's own line; the body of dial."""
+        self._begin()
+        try:
+            line: Line = _switchboard(self, "dial").own_line()
+            info = line.dial(self._task_id(), _execution(), arguments)
+        except TelephonyError as error:
+            raise portable(error) from None
+        if info is None:
+            raise Ignore
+        return snapshot_of(info)
+
     def _pass_on(self, name: str, call_id: str, arguments: Mapping[str, Any]) -> None:
         """Send the command, as it came, to the queue of the line that has the call."""
         hops = int((self.request.headers or {}).get(_HOPS, 0))
@@ -164,239 +176,40 @@ def _switchboard(task: Command, action: str) -> Any:
     return found
 
 
-def _command(name: str) -> Callable[[F], Any]:
-    return shared_task(  # type: ignore[no-any-return]
-        name=f"telephony.{name}", bind=True, base=Command, shared=True
-    )
+def _command(name: str, result: str) -> Any:
+    """The task of the command *name* of ``Client``, with that method's arguments."""
+    method = getattr(Client, name)
+    signature = inspect.signature(method)
+
+    def run(self: Any, *args: Any, **kwargs: Any) -> Any:
+        given = signature.bind(self, *args, **kwargs).arguments
+        del given["self"]
+        if name == "dial":
+            return self.place(given)
+        return self.send(given.pop("call_id"), given)
+
+    run.__name__ = run.__qualname__ = name
+    run.__signature__ = signature  # type: ignore[attr-defined]  # which Celery checks
+    begins = inspect.cleandoc(method.__doc__ or "").partition("\n")[0]
+    run.__doc__ = f"{begins}\n\nThe arguments are those of ``Client.{name}``. {result}"
+    return shared_task(name=f"telephony.{name}", bind=True, base=Command, shared=True)(run)
 
 
-@_command("dial")
-def dial(
-    self: Any,
-    *,
-    to: str,
-    from_: str,
-    channel: str,
-    uid: str | int,
-    token: str | None = None,
-    region: str,
-    timeout: float | str | None = None,
-    sip: str | None = None,
-    sip_domain: str | None = None,
-    app_id: str | None = None,
-    video: bool = False,
-    sdk_options: Any = None,
-    audio_scenario: str | int | None = None,
-    prompt: str | None = None,
-    webhook_url: str | None = None,
-    command_timeout: float | None = None,
-) -> Snapshot:
-    """Place a call, from whichever worker takes it; see ``Client.dial`` for the arguments.
+_TAKEN = "Its result is None, once the CM has taken it."
 
-    Its result is the call's snapshot, a dict with ``call_id``, once the CM has answered.
-    """
-    arguments = {
-        "to": to,
-        "from_": from_,
-        "channel": channel,
-        "uid": uid,
-        "token": token,
-        "region": region,
-        "timeout": timeout,
-        "sip": sip,
-        "sip_domain": sip_domain,
-        "app_id": app_id,
-        "video": video,
-        "sdk_options": sdk_options,
-        "audio_scenario": audio_scenario,
-        "prompt": prompt,
-        "webhook_url": webhook_url,
-        "command_timeout": command_timeout,
-    }
-    self._begin()
-    try:
-        line: Line = _switchboard(self, "dial").own_line()
-        info = line.dial(self._task_id(), _execution(), arguments)
-    except TelephonyError as error:
-        raise portable(error) from None
-    if info is None:
-        raise Ignore
-    return snapshot_of(info)
-
-
-@_command("hangup")
-def hangup(
-    self: Any,
-    call_id: str,
-    *,
-    direction: str | None = None,
-    app_id: str | None = None,
-    command_timeout: float | None = None,
-) -> None:
-    """End a call; see ``Client.hangup``."""
-    self.send(
-        call_id,
-        {"direction": direction, "app_id": app_id, "command_timeout": command_timeout},
-    )
-
-
-@_command("send_dtmf")
-def send_dtmf(
-    self: Any,
-    call_id: str,
-    digits: str,
-    *,
-    app_id: str | None = None,
-    command_timeout: float | None = None,
-) -> None:
-    """Send digits to the far end; see ``Client.send_dtmf``."""
-    self.send(
-        call_id, {"digits": digits, "app_id": app_id, "command_timeout": command_timeout}
-    )
-
-
-@_command("accept")
-def accept(
-    self: Any,
-    call_id: str,
-    *,
-    token: str | None = None,
-    channel: str,
-    uid: str | int,
-    app_id: str | None = None,
-    webhook_url: str | None = None,
-    sdk_options: Any = None,
-    audio_scenario: str | int | None = None,
-    video: bool = False,
-    command_timeout: float | None = None,
-) -> None:
-    """Answer an incoming call; see ``Client.accept``."""
-    self.send(
-        call_id,
-        {
-            "token": token,
-            "channel": channel,
-            "uid": uid,
-            "app_id": app_id,
-            "webhook_url": webhook_url,
-            "sdk_options": sdk_options,
-            "audio_scenario": audio_scenario,
-            "video": video,
-            "command_timeout": command_timeout,
-        },
-    )
-
-
-@_command("reject")
-def reject(
-    self: Any,
-    call_id: str,
-    reason: str = "",
-    *,
-    app_id: str | None = None,
-    command_timeout: float | None = None,
-) -> None:
-    """Refuse an incoming call; see ``Client.reject``."""
-    self.send(
-        call_id, {"reason": reason, "app_id": app_id, "command_timeout": command_timeout}
-    )
-
-
-@_command("bridge")
-def bridge(
-    self: Any,
-    call_id: str,
-    *,
-    token: str | None = None,
-    channel: str,
-    uid: str | int,
-    app_id: str | None = None,
-    sdk_options: Any = None,
-    audio_scenario: str | int | None = None,
-    video: bool = False,
-    command_timeout: float | None = None,
-) -> None:
-    """Join a call's audio to a channel; see ``Client.bridge``."""
-    self.send(
-        call_id,
-        {
-            "token": token,
-            "channel": channel,
-            "uid": uid,
-            "app_id": app_id,
-            "sdk_options": sdk_options,
-            "audio_scenario": audio_scenario,
-            "video": video,
-            "command_timeout": command_timeout,
-        },
-    )
-
-
-@_command("unbridge")
-def unbridge(
-    self: Any,
-    call_id: str,
-    *,
-    app_id: str | None = None,
-    command_timeout: float | None = None,
-) -> None:
-    """Take a call's audio out of its channel; see ``Client.unbridge``."""
-    self.send(call_id, {"app_id": app_id, "command_timeout": command_timeout})
-
-
-@_command("rebridge")
-def rebridge(
-    self: Any,
-    call_id: str,
-    *,
-    token: str | None = None,
-    channel: str,
-    uid: str | int,
-    app_id: str | None = None,
-    sdk_options: Any = None,
-    audio_scenario: str | int | None = None,
-    current_channel: str | None = None,
-    current_uid: str | int | None = None,
-    command_timeout: float | None = None,
-) -> None:
-    """Move a call's audio to another channel; see ``Client.rebridge``."""
-    self.send(
-        call_id,
-        {
-            "token": token,
-            "channel": channel,
-            "uid": uid,
-            "app_id": app_id,
-            "sdk_options": sdk_options,
-            "audio_scenario": audio_scenario,
-            "current_channel": current_channel,
-            "current_uid": current_uid,
-            "command_timeout": command_timeout,
-        },
-    )
-
-
-@_command("transfer")
-def transfer(
-    self: Any,
-    call_id: str,
-    destination: str,
-    leg: str | None = None,
-    *,
-    app_id: str | None = None,
-    command_timeout: float | None = None,
-) -> None:
-    """Hand a leg of a call to another destination; see ``Client.transfer``."""
-    self.send(
-        call_id,
-        {
-            "destination": destination,
-            "leg": leg,
-            "app_id": app_id,
-            "command_timeout": command_timeout,
-        },
-    )
-
+dial = _command(
+    "dial",
+    "It is placed by whichever worker takes it. Its result is the call's snapshot, a dict with "
+    "``call_id``, once the CM has answered.",
+)
+hangup = _command("hangup", _TAKEN)
+send_dtmf = _command("send_dtmf", _TAKEN)
+accept = _command("accept", _TAKEN)
+reject = _command("reject", _TAKEN)
+bridge = _command("bridge", _TAKEN)
+unbridge = _command("unbridge", _TAKEN)
+rebridge = _command("rebridge", _TAKEN)
+transfer = _command("transfer", _TAKEN)
 
 COMMANDS = (
     "dial", "hangup", "send_dtmf", "accept", "reject", "bridge", "unbridge", "rebridge", "transfer"
