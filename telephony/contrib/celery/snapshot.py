@@ -9,12 +9,12 @@ import attrs
 
 from telephony.client import Client
 from telephony.contrib.webhooks import parse_event
-from telephony.errors import ProtocolError
+from telephony.errors import ProtocolError, TelephonyError
 from telephony.protocol import events
 from telephony.protocol.calls import CallInfo
 from telephony.protocol.events import CallEvent, CallOrphaned, Event, Gap
 from telephony.protocol.states import CallState
-from telephony.protocol.wire import redact, shown, text_of
+from telephony.protocol.wire import Secrets, encode, masked, redact, shown, text_of
 
 _TIMES = ("created_at", "answered_at", "ended_at")
 _NAMES = tuple(
@@ -82,3 +82,11 @@ def parse(payload: Mapping[str, Any], client: Any = None) -> Event:
         digits = text_of(raw.get("digits"))
         return events.dtmf_received(raw, call, info, digits, bool(payload.get("echo")))
     return events.call_event(name, raw, call, info)
+
+
+def masked_arguments(arguments: Any) -> Any:
+    """A task's arguments with their secrets masked."""
+    try:
+        return masked(encode({"shown": arguments}), Secrets(""))["shown"]
+    except (TelephonyError, TypeError, ValueError):
+        return "…"

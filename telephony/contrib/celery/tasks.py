@@ -12,23 +12,23 @@ import inspect
 import logging
 import secrets
 import weakref
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Mapping
 
 from celery import Task, shared_task
 from celery.exceptions import Ignore
 from celery.utils.time import maybe_iso8601
+from kombu.exceptions import OperationalError
 
 from telephony.client import Client
 from telephony.contrib.celery.failures import not_found, portable
 from telephony.contrib.celery.journal import queue_for
 from telephony.contrib.celery.line import Line
 from telephony.contrib.celery.shared import shared_of
-from telephony.contrib.celery.snapshot import Snapshot, snapshot_of
+from telephony.contrib.celery.snapshot import Snapshot, masked_arguments, snapshot_of
 from telephony.contrib.celery.store import reached
-from telephony.errors import NotConnectedError, TelephonyError
+from telephony.errors import ConnectionLostError, NotConnectedError, TelephonyError
 from telephony.protocol.commands import checked_text
-from telephony.protocol.wire import Secrets, encode, masked
 
 log = logging.getLogger("telephony")
 
@@ -52,6 +52,7 @@ class Command(Task):  # type: ignore[misc]
     autoretry_for = ()
     track_started = False  # Celery would keep the arguments as they are
     throws = (TelephonyError,)
+    Request = "telephony.contrib.celery.received:Received"
 
     def apply_async(
         self,
@@ -59,24 +60,38 @@ class Command(Task):  # type: ignore[misc]
         kwargs: Any = None,
         **options: Any,
     ) -> Any:
-        """Send the command; raises ``CallNotFoundError`` for a call that no line has."""
+        """Send the command.
+
+        Raises ``CallNotFoundError`` for a call that no line has, ``NotConnectedError`` without
+        Redis, and ``ConnectionLostError`` if the broker does not say that it has the command.
+        """
         app = self._get_app()
         shared = shared_of(app)
         settings = shared.settings
         named = dict(kwargs or {})
         if options.get("expires") is None:
-            options["expires"] = settings.command_expires
-        options.update(
-            argsrepr=repr(_shown(list(args or ()))), kwargsrepr=repr(_shown(named))
-        )
+            options["expires"] = _end_of(settings.command_expires, options)
+        options["argsrepr"] = repr(masked_arguments(list(args or ())))
+        options["kwargsrepr"] = repr(masked_arguments(named))
         if "queue" not in options and "exchange" not in options:
             if self.name == "telephony.dial":
+                reached("dial was not sent", shared.store.redis.ping)  # it cannot begin without
                 options["queue"] = settings.queue
             else:
                 call_id = args[0] if args else named.get("call_id")
                 checked_text("call_id", call_id)
                 options["queue"] = queue_for(settings, self._line_of(shared, call_id))
-        return super().apply_async(args, kwargs, **options)
+        try:
+            return super().apply_async(args, kwargs, **options)
+        except OperationalError as error:
+            action = self.name.rpartition(".")[2]
+            raise portable(
+                ConnectionLostError(
+                    f"the broker does not answer ({type(error).__name__}): {action} may have been "
+                    "sent, and is not sent again",
+                    action=action,
+                )
+            ) from None
 
     def _line_of(self, shared: Any, call_id: str) -> str:
         action = self.name.rpartition(".")[2]
@@ -144,21 +159,29 @@ class Command(Task):  # type: ignore[misc]
         here on only what may be shown is known of the arguments (``result_extended``).
         """
         request = self.request
+        request.args = masked_arguments(list(request.args or ()))
+        request.kwargs = masked_arguments(dict(request.kwargs or {}))
         expires = maybe_iso8601(request.expires)
+        if expires is None and not (request.called_directly or request.is_eager):
+            action = self.name.rpartition(".")[2]
+            raise portable(
+                NotConnectedError(
+                    f"{action} was not sent: the message says no time after which it is too late; "
+                    f"send it with {action}.delay or {action}.apply_async, not by its name"
+                )
+            )
         if expires is not None and datetime.now(expires.tzinfo) >= expires:
             log.warning("%s was not sent: its time was over", self.name)
             self.backend.mark_as_revoked(request.id, "expired", request=request)
             raise Ignore
-        request.args = _shown(list(request.args or ()))
-        request.kwargs = _shown(dict(request.kwargs or {}))
 
 
-def _shown(arguments: Any) -> Any:
-    """Arguments with their secrets masked."""
-    try:
-        return masked(encode({"shown": arguments}), Secrets(""))["shown"]
-    except (TelephonyError, TypeError, ValueError):
-        return "…"
+def _end_of(seconds: float, options: Mapping[str, Any]) -> Any:
+    """When a command that nobody took is too late: so many seconds after it is to be sent."""
+    eta = maybe_iso8601(options.get("eta"))
+    if eta is not None:
+        return eta + timedelta(seconds=seconds)
+    return seconds + (options.get("countdown") or 0)
 
 
 def _execution() -> str:

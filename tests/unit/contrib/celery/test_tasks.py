@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from celery.exceptions import Ignore, TaskRevokedError
 
 from telephony import (
     CallNotFoundError,
+    ConnectionLostError,
     DialFailedError,
     InvalidArgumentError,
     NotConnectedError,
     TelephonyError,
 )
 from telephony.contrib.celery import dial, hangup, rebridge, send_dtmf, tasks, transfer
+from telephony.contrib.celery.received import Received
 from tests.canary import RTC_TOKEN, SIP
 from tests.unit.contrib.celery.conftest import DIAL, SECONDS, until
 
@@ -189,3 +192,53 @@ def test_no_command_is_ever_done_twice_by_celery(app, name):
         task.acks_late, task.reject_on_worker_lost, task.track_started, task.max_retries,
         task.autoretry_for,
     )  # fmt: skip
+
+
+def test_a_command_for_later_is_in_time_then(app):
+    """Its time limit counts from when it is to be sent."""
+    now = datetime.now(timezone.utc)
+    dial.apply_async(kwargs=DIAL, countdown=3600)
+    dial.apply_async(kwargs=DIAL, eta=now + timedelta(hours=1))
+    for _ in range(2):
+        expires = sent(app, app.conf.telephony_queue).headers["expires"]
+        assert now + timedelta(hours=1, seconds=30) < datetime.fromisoformat(expires)
+
+
+def test_a_command_sent_by_its_name(app, board, cm):
+    """It has no time limit, so it might be placed an hour late: it is refused."""
+    board.open()
+    dial.push_request(id="by-name", expires=None, called_directly=False)
+    try:
+        with pytest.raises(NotConnectedError, match="dial.delay"):
+            dial.run(**DIAL)
+    finally:
+        dial.pop_request()
+    cm.assert_not_dialed()
+
+
+def test_without_redis_nothing_is_sent(app, redis_server):
+    """A dial could not be begun; whoever asks may ask again."""
+    redis_server.connected = False
+    with pytest.raises(NotConnectedError, match="dial was not sent"):
+        dial.delay(**DIAL)
+
+
+def test_without_a_broker_nobody_knows(app, monkeypatch):
+    """It may have got the message all the same: this is no error to try again after."""
+    app.conf.update(broker_url="amqp://127.0.0.1:9//", task_publish_retry=False)
+    with pytest.raises(ConnectionLostError, match="the broker does not answer") as caught:
+        dial.delay(**DIAL)
+    assert "dial" == caught.value.action
+
+
+def test_a_command_in_a_workers_hands_shows_no_secret(app):
+    """Neither to ``celery inspect`` nor where it ends before it has begun."""
+    app.conf.result_extended = True
+    dial.apply_async(kwargs={**DIAL, "sip": SIP}, task_id="late")
+    received = Received(sent(app, app.conf.telephony_queue), app=app, task=app.tasks[dial.name])
+    received._announce_revoked("expired", False, None, True)
+    kept = app.backend.get_task_meta("late")
+    assert "REVOKED" == kept["status"]
+    for shown in (repr(received.info()), repr(kept), repr(received.info(safe=False))):
+        assert RTC_TOKEN not in shown and "pa55word" not in shown
+    assert RTC_TOKEN == received.kwargs["token"]  # which the task is given
