@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 from typing import Any, Callable, Mapping
+from urllib.parse import urlsplit
 
 import attrs
 from celery.exceptions import ImproperlyConfigured
 from kombu.utils.imports import symbol_by_name
+from redis.connection import parse_url
 
 from telephony.client import Client
+from telephony.config import ClientOptions
 from telephony.errors import InvalidArgumentError
+from telephony.protocol.events import CALL_EVENTS
+
+log = logging.getLogger("telephony")
 
 #: Options of ``Client`` that are given by these keys of their own, or that are ours to give.
 _OWN = ("url", "auth_token", "client_id", "app_id")
 _REDIS = ("redis://", "rediss://", "unix://")
+#: A shorter lease would be lost to any pause of the machine's.
+LEASE_LEAST = 1.0
+#: What a task can be told of.
+_EVENTS = {*CALL_EVENTS, "call_orphaned", "gap", "*"}
 
 
 def _name(key: str, value: Any) -> str:
@@ -29,19 +41,31 @@ def _seconds(key: str, value: Any) -> float:
     return float(value)
 
 
+def _lease(key: str, value: Any) -> float:
+    if _seconds(key, value) < LEASE_LEAST:
+        raise ImproperlyConfigured(f"{key} must be at least {LEASE_LEAST:g} s, not {value!r}")
+    return float(value)
+
+
 def _events(key: str, value: Any) -> Mapping[str, tuple[str, ...]]:
     if not isinstance(value, Mapping):
         raise ImproperlyConfigured(f"{key} must be a dict of event names and task names")
     targets: dict[str, tuple[str, ...]] = {}
     for event, tasks in value.items():
         names = (tasks,) if isinstance(tasks, str) else tasks
-        if not isinstance(names, (list, tuple)) or not all(
+        if not isinstance(names, (list, tuple)) or not names or not all(
             isinstance(name, str) and name for name in names
         ):
             raise ImproperlyConfigured(
                 f"{key}[{event!r}] must be the name of a task, or a list of them, not {tasks!r}"
             )
-        targets[_name(f"the names of events in {key}", event)] = tuple(names)
+        if not re.fullmatch(r"[a-z0-9_]+|\*", _name(f"the names of events in {key}", event)):
+            raise ImproperlyConfigured(
+                f"{key}: {event!r} is no event's name; they are the wire's, such as call_hangup"
+            )
+        if event not in _EVENTS:
+            log.warning("%s: no event is known by the name %s; it may be a new one", key, event)
+        targets[event] = tuple(names)
     return targets
 
 
@@ -49,6 +73,13 @@ def _redis_url(key: str, value: Any) -> str:
     """*value*, which may have a password and so is never shown."""
     if not isinstance(value, str) or not value.startswith(_REDIS):
         raise ImproperlyConfigured(f"{key} must begin with redis://, rediss:// or unix://")
+    try:
+        parse_url(value)  # type: ignore[no-untyped-call]
+        database = "" if value.startswith("unix:") else urlsplit(value).path.strip("/")
+        if database and not database.isdecimal():
+            raise ValueError
+    except ValueError:
+        raise ImproperlyConfigured(f"{key} has a port or a database that is no number") from None
     return value
 
 
@@ -65,6 +96,9 @@ def _options(key: str, value: Any) -> Mapping[str, Any]:
     for name in _OWN:
         if name in value:
             raise ImproperlyConfigured(f"{key} must not hold {name}, which is set by itself")
+    unknown = sorted(str(name) for name in value if name not in ClientOptions.__annotations__)
+    if unknown:
+        raise ImproperlyConfigured(f"{key}: there is no option {', '.join(unknown)}")
     return value
 
 
@@ -72,7 +106,7 @@ _DEFAULTS: Mapping[str, tuple[Callable[[str, Any], Any], Any]] = {
     "prefix": (_name, "telephony"),
     "queue": (_name, "telephony"),
     "events": (_events, {}),
-    "lease": (_seconds, 10.0),
+    "lease": (_lease, 10.0),
     "keep_active": (_seconds, 86400.0),
     "keep_ended": (_seconds, 3600.0),
     "command_expires": (_seconds, 60.0),

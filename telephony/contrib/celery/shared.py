@@ -64,6 +64,8 @@ class SharedCalls:
         if (app is None) == (redis_url is None):
             raise InvalidArgumentError("app or redis_url is needed, and not both")
         if app is not None:
+            if not hasattr(app, "conf"):
+                raise InvalidArgumentError(f"app must be a Celery app, not {type(app).__name__}")
             self.settings = Settings.of(app)
         else:
             self.settings = Settings.of(_Conf(redis_url, prefix))

@@ -43,22 +43,35 @@ def test_the_defaults():
     [
         ("telephony_lease", 0),
         ("telephony_lease", True),
+        ("telephony_lease", 0.5),
         ("telephony_keep_ended", "long"),
         ("telephony_prefix", ""),
         ("telephony_queue", 5),
         ("telephony_events", ["shop.any"]),
         ("telephony_events", {"call_hangup": 5}),
+        ("telephony_events", {"call_hangup": []}),
+        ("telephony_events", {"CallHangup": "shop.ended"}),
         ("telephony_events_queue", ""),
         ("telephony_options", 5),
         ("telephony_options", {"client_id": "mine"}),
+        ("telephony_options", {"comand_timeout": 5}),
         ("telephony_redis_url", "http://broker"),
+        ("telephony_redis_url", "redis://:pa55word@broker/calls"),
+        ("telephony_redis_url", "redis://:pa55word@broker:port/0"),
         ("telephony_leese", 5),
     ],
 )
 def test_what_is_wrong_is_named(key, value):
     """A setting that is wrong, or that there is not, is named as it was written."""
-    with pytest.raises(ImproperlyConfigured, match=key):
+    with pytest.raises(ImproperlyConfigured, match=key) as caught:
         Telephony(made(**{key: value}))
+    assert "pa55word" not in str(caught.value)
+
+
+def test_an_event_that_is_not_known(caplog):
+    """It may be a new one; it may be misspelt, too."""
+    Telephony(made(telephony_events={"call_answred": "shop.any", "gap": "shop.any"}))
+    assert ["call_answred"] == [record.args[1] for record in caplog.records]
 
 
 def test_options_of_the_client_are_checked_at_once():

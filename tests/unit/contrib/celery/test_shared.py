@@ -123,3 +123,9 @@ def test_two_processes_of_one_app_read_one_configuration(app):
     assert shared.shared_of(app) is first
     shared.forget(app)
     assert shared.shared_of(app) is not first
+
+
+def test_what_is_no_app():
+    """It is said at once what is needed."""
+    with pytest.raises(InvalidArgumentError, match="app must be a Celery app, not str"):
+        SharedCalls("shop")
