@@ -10,7 +10,6 @@ from django.core.cache import cache
 from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
 from django.http import HttpRequest, JsonResponse
-from django.http.request import UnreadablePostError
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import (
     sensitive_variables,
@@ -75,14 +74,35 @@ def _answered(
     reply = webhooks.refusal(authorization, length)
     if reply is None:
         try:
-            body = request.read(webhooks.max_body + 1)
-        except UnreadablePostError:  # it broke off
+            body = _body(request, length, webhooks.max_body + 1)
+        except OSError:  # Django's, too
             reply = Reply(400, {"error": "the body broke off"})
         else:
-            reply = answer(webhooks, authorization, body)
+            if body is None:
+                reply = Reply(411, {"error": "a Content-Length is needed"})
+            else:
+                reply = answer(webhooks, authorization, body)
     response = JsonResponse(reply.body, status=reply.status)
     response["Cache-Control"] = "no-store"
     return response
+
+
+def _body(request: HttpRequest, length: int | None, most: int) -> bytes | None:
+    """*most* bytes of the body at most; None where nothing tells its end.
+
+    Of a chunked one, which has no length, Django reads nothing under WSGI.
+    """
+    environ = getattr(request, "environ", None)
+    if length is not None or environ is None:  # ASGI has read it all
+        body: bytes = request.read(most)
+        return body
+    if not environ.get("wsgi.input_terminated"):
+        return None
+    parts: list[bytes] = []
+    while most > 0 and (part := environ["wsgi.input"].read(most)):
+        parts.append(part)
+        most -= len(part)
+    return b"".join(parts)
 
 
 # An event that was recorded is told to receivers, which see it in the database: no transaction of

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shlex
 import urllib.error
 import urllib.request
+from http.client import HTTPConnection
 from typing import Any
 
 from tests.docs.drivers import PartOf
@@ -89,6 +91,11 @@ def plain(block: Block, play: Play, output: Output) -> None:
     assert 200 == _curl(event, url)[0]
     program.line(lambda line: line.startswith("call_hangup CallInfo("))
     assert 401 == _post(url + "/events", {}, {"Authorization": "Bearer other"})[0]
+    chunked = HTTPConnection("127.0.0.1", port, timeout=SECONDS)
+    with contextlib.closing(chunked):
+        key = {"Authorization": "Bearer try-me"}
+        chunked.request("POST", "/events", iter([b"{}"]), key, encode_chunked=True)
+        assert 411 == chunked.getresponse().status
     lookup = re.sub("/telephony", "", play.other(block, "try-lookup").text)
     expected = {"token": "…", "uid": "200", "channel": "did-18005551234"}
     assert (200, expected) == _curl(lookup, url)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
 from django.db import connection
+from django.test import AsyncRequestFactory
 from django.test import Client as Browser
+from django.test.client import FakePayload
 
-from telephony.contrib.django import get_client, records
+from telephony.contrib.django import get_client, records, views
 from telephony.contrib.django.models import CallRecord
 from telephony.contrib.django.signals import call_answered, call_hangup, call_incoming
 from telephony.contrib.webhooks import Channel
@@ -70,11 +73,65 @@ def test_who_may_post(account, settings, path):
     for wrong in (None, "", "Bearer other", "Bearer \xe9"):
         assert 401 == post(path, ASKED, wrong).status_code
     assert 413 == post(path, "x" * 70_000).status_code
-    for unreadable in (b"", b"\xff", "[]", "{}"):
+    for unreadable in (b"\xff", "[]", "{}"):
         assert 400 == post(path, unreadable).status_code
     settings.TELEPHONY = {**account, "WEBHOOK_SECRET": None}
     assert 403 == post(path, ASKED).status_code
     assert 0 == CallRecord.objects.count()
+
+
+class Pieces(io.BytesIO):
+    """A body of which no more than ten bytes are read at once."""
+
+    def read(self, size=-1):
+        return super().read(min(size, 10))
+
+
+class BrokenOff(io.BytesIO):
+    """A body whose sender has gone."""
+
+    def read(self, size=-1):
+        raise ConnectionResetError
+
+
+def post_chunked(path, body, terminated=True):
+    """A request without a Content-Length; *terminated*: as gunicorn and Werkzeug give it."""
+    return Browser(enforce_csrf_checks=True).request(**{
+        "REQUEST_METHOD": "POST", "PATH_INFO": path, "CONTENT_TYPE": "application/json",
+        "HTTP_AUTHORIZATION": SECRET, "HTTP_TRANSFER_ENCODING": "chunked",
+        "wsgi.input": body, **({"wsgi.input_terminated": True} if terminated else {}),
+    })  # fmt: skip
+
+
+def test_a_chunked_body(account, heard):
+    """It is read where the server tells its end, and no further than need be."""
+    ended = heard(call_hangup)
+    body = json.dumps({**BASE, **STORY[6]}).encode()
+    assert 200 == post_chunked(EVENTS, Pieces(body)).status_code
+    assert "id-1" == ended.next().call.call_id
+    large = io.BytesIO(b" " * 70_000)
+    assert 413 == post_chunked(EVENTS, large).status_code
+    assert (1 << 16) + 1 == large.tell()
+    assert 404 == post_chunked(LOOKUP, io.BytesIO(json.dumps(ASKED).encode())).status_code
+    assert 400 == post_chunked(EVENTS, BrokenOff()).status_code
+
+
+@pytest.mark.parametrize("path", [EVENTS, LOOKUP])
+def test_a_body_whose_end_is_not_told(account, path):
+    """It is not taken for an empty one: a length is asked for."""
+    refused = post_chunked(path, io.BytesIO(json.dumps(ASKED).encode()), terminated=False)
+    assert (411, "a Content-Length is needed") == (refused.status_code, refused.json()["error"])
+
+
+def test_a_request_that_is_complete(account):
+    """ASGI servers have read the body before, and need no length."""
+    factory = AsyncRequestFactory()
+    request = factory.request(
+        method="POST", path=EVENTS, headers=[(b"authorization", SECRET.encode())],
+        _body_file=FakePayload(json.dumps({**BASE, **STORY[6]})),
+    )  # fmt: skip
+    assert "Content-Length" not in request.headers
+    assert 200 == views.events(request).status_code
 
 
 def test_a_lookup(account, settings):
