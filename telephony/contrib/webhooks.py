@@ -148,7 +148,7 @@ def parse_event(body: bytes | str | Mapping[str, Any], client: Any = None) -> Ev
     ``ProtocolError`` for what is no JSON object, or has no event's name.
     """
     frame = _frame_of(body)
-    name = event_name(frame)
+    name = event_name(frame, "the body is")
     call_id, channel, uid = _ids_of(frame)
     if name not in CALL_EVENTS and not call_id:
         return UnknownEvent(name=name, timestamp=number_of(frame.get("timestamp")), raw=frame)
@@ -169,7 +169,7 @@ def _frame_of(body: bytes | str | Mapping[str, Any]) -> Frame:
             body = bytes(body).decode()
         except UnicodeDecodeError:
             raise ProtocolError(f"the body's {len(body)} bytes are not UTF-8 text") from None
-    return decode(body)
+    return decode(body, "the body is")
 
 
 def _ids_of(frame: Frame) -> tuple[str, str, str]:
@@ -263,7 +263,7 @@ def parse_lookup(body: bytes | str | Mapping[str, Any]) -> Lookup:
     words = {name: words_of(frame.get(name)) for name in ("did", "pin", "callerid", "callid")}
     for name, word in words.items():
         if word and not is_id(word):
-            raise ProtocolError(f"the gateway sent a lookup with no sound {name}")
+            raise ProtocolError(f"the body is a lookup with no sound {name}")
     if not words["did"] and not words["callid"]:
         raise ProtocolError("the body is no lookup: it has neither did nor callid")
     return Lookup(

@@ -172,15 +172,18 @@ CALL_EVENTS: Mapping[str, type[CallEvent]] = {
 _IDS = ("event", "callid", "channel", "uid", "appid")
 
 
-def event_name(frame: Mapping[str, Any]) -> str:
-    """The name of the event in *frame*; raises ``ProtocolError`` if it is none that can be kept."""
+def event_name(frame: Mapping[str, Any], what: str = "the CM sent") -> str:
+    """The name of the event in *frame*; raises ``ProtocolError`` if it is none that can be kept.
+
+    *what* begins the error's text.
+    """
     name = text_of(frame.get("event"))
     if not name:
-        raise ProtocolError("the CM sent an event without a name")
+        raise ProtocolError(f"{what} an event without a name")
     for key in _IDS:
         text = text_of(frame.get(key))
         if text and not is_id(text):
-            raise ProtocolError(f"the CM sent an event with no sound {key}")
+            raise ProtocolError(f"{what} an event with no sound {key}")
     return name
 
 

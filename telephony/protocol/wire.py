@@ -101,10 +101,10 @@ def encode(frame: Mapping[str, Any]) -> str:
     return _encode(frame)
 
 
-def decode(message: str | bytes) -> Frame:
+def decode(message: str | bytes, what: str = "the CM sent") -> Frame:
     """The object in *message*; raises ``ProtocolError`` for anything else.
 
-    ``bytes`` are a message that was binary or not UTF-8.
+    ``bytes`` are a message that was binary or not UTF-8. *what* begins the error's text.
     """
     try:
         frame, end = _scan(message, 0)  # type: ignore[arg-type]
@@ -114,17 +114,17 @@ def decode(message: str | bytes) -> Frame:
         pass
     # There are blanks around it, or worse.
     if isinstance(message, bytes):
-        raise ProtocolError(f"the CM sent {len(message)} bytes that are not UTF-8 text")
+        raise ProtocolError(f"{what} {len(message)} bytes that are not UTF-8 text")
     try:
         frame = _decoder.decode(message)
     except (ValueError, RecursionError) as error:
         # Of the error's words only what kind it is: they can quote what was sent.
         kind = getattr(error, "msg", None) or type(error).__name__
         raise ProtocolError(
-            f"the CM sent {len(message)} characters that are not JSON ({kind})"
+            f"{what} {len(message)} characters that are not JSON ({kind})"
         ) from None
     if not isinstance(frame, dict):
-        raise ProtocolError(f"the CM sent a JSON {type(frame).__name__} instead of an object")
+        raise ProtocolError(f"{what} a JSON {type(frame).__name__} instead of an object")
     return frame
 
 
