@@ -172,7 +172,7 @@ def _frame_of(body: bytes | str | Mapping[str, Any]) -> Frame:
     return decode(body, "the body is")
 
 
-def _ids_of(frame: Frame) -> tuple[str, str, str]:
+def _ids_of(frame: Mapping[str, Any]) -> tuple[str, str, str]:
     """The call's own id, and the channel and uid that stand in the id's place on an A-leg's end."""
     call_id = text_of(frame.get("callid"))
     if call_id.count(":") >= 2:
@@ -182,6 +182,13 @@ def _ids_of(frame: Frame) -> tuple[str, str, str]:
         if all(word in ("", part) for word, part in zip(said, (app_id, channel, uid))):
             return "", channel, uid
     return call_id, "", ""
+
+
+def _names_a_call(frame: Mapping[str, Any]) -> bool:
+    """By its id, or by where its audio is: a dial's first events have no id yet."""
+    call_id, channel, uid = _ids_of(frame)
+    channel, uid = channel or text_of(frame.get("channel")), uid or text_of(frame.get("uid"))
+    return bool(call_id or (channel and uid))
 
 
 def _told_alone(frame: Frame, name: str, call_id: str, channel: str, uid: str) -> CallInfo:
@@ -436,15 +443,17 @@ class Webhooks:
 
         *authorization* is the request's header, *delivery_id* an id that a repeated delivery has in
         common with the first, where there is one (``DELIVERY_HEADER``). The status is 200 (handled
-        now or before), 400 (unreadable), 401, 403, 413, 500 (``on_event`` raised: that is logged,
-        and the gateway may send it again) or 503 (it is being handled just now, or ``seen``
-        cannot be asked).
+        now or before), 400 (unreadable, or an event that names no call), 401, 403, 413, 500
+        (``on_event`` raised: that is logged, and the gateway may send it again) or 503 (it is being
+        handled just now, or ``seen`` cannot be asked).
         """
         refused = self.refusal(authorization, len(body))
         if refused is not None:
             return refused
         try:
             event = parse_event(body, self._client)
+            if event.name in CALL_EVENTS and not _names_a_call(event.raw):
+                return _refusal(400, "the body names no call")
             mark = fingerprint(event, delivery_id)
         except ProtocolError as error:
             return _refusal(400, str(error))

@@ -173,6 +173,29 @@ def test_what_cannot_be_read(unreadable, says):
     assert 400 == answering()[0].event(SECRET, unreadable).status
 
 
+@pytest.mark.parametrize("ids", [
+    {}, {"callid": ""}, {"callid": "::"}, {"channel": "room"}, {"uid": "100"}, {"callid": None},
+])  # fmt: skip
+@pytest.mark.parametrize("name", ["call_hangup", "dtmf_received", "call_initiated"])
+def test_an_event_of_no_call(name, ids):
+    """A handler would have nothing to go by: it is refused."""
+    hooks, told = answering()
+    reply = hooks.event(SECRET, json.dumps({"event": name, "timestamp": 17, **ids}).encode())
+    assert Reply(400, {"error": "the body names no call"}) == reply
+    assert told.empty()
+
+
+@pytest.mark.parametrize("ids", [
+    {"callid": "id-1"}, {"callid": "APP:room:100"}, {"callid": "", "channel": "room", "uid": 100},
+])  # fmt: skip
+@pytest.mark.parametrize("name", ["call_hangup", "call_incoming", "call_initiated"])
+def test_how_an_event_can_name_its_call(name, ids):
+    """By the id, by what stands in its place, or by where its audio is."""
+    hooks, told = answering()
+    assert 200 == hooks.event(SECRET, json.dumps({"event": name, **ids}).encode()).status
+    assert name == told.next().name
+
+
 def test_an_error_quotes_nothing():
     """There may be a token in it."""
     with pytest.raises(ProtocolError) as caught:
