@@ -37,6 +37,7 @@ from telephony.protocol.events import (
     DtmfReceived,
     Event,
     Gap,
+    UnknownEvent,
 )
 from telephony.protocol.states import BRIDGED, HANGUP, INCOMING, TRANSITIONS, UNBRIDGED, CallState
 from telephony.runtime.lock import ProcessLock
@@ -75,6 +76,11 @@ def write(
     if len(known) > _length("call_id"):
         log.error("a call whose id has %d characters is not recorded", len(known))
         return True
+    if source == "webhook" and isinstance(event, UnknownEvent):
+        # It tells nothing of the call's state. Apart from the writing: SQLite gives up where a
+        # transaction that has read comes to write.
+        if not _again(configuration, _is_there, known):
+            return True
     before = _kept(event.call) if source == "websocket" else []
     for earlier in before:
         _again(configuration, _write, earlier, known, source, configuration, True)
@@ -132,6 +138,11 @@ def _by_route(using: str, info: CallInfo) -> str:
     up = CallRecord.objects.using(using).exclude(state=HANGUP).filter(**route)
     found = list(up.values_list("call_id", flat=True)[:2])
     return found[0] if len(found) == 1 else ""
+
+
+def _is_there(using: str, call_id: str) -> bool:
+    there: bool = CallRecord.objects.using(using).filter(call_id=call_id).exists()
+    return there
 
 
 def _mark_stale(using: str, call_ids: list[str]) -> None:

@@ -24,6 +24,7 @@ from telephony.contrib.django.signals import (
     call_orphaned,
     dtmf_received,
     gap,
+    unknown_event,
 )
 from telephony.contrib.webhooks import parse_event
 from telephony.errors import OutcomeUnknownError
@@ -249,6 +250,19 @@ def test_events_of_no_call(account):
     """They are told, and there is nothing to record."""
     told(event="maintenance", callid="", channel="", uid="")
     assert 0 == CallRecord.objects.count()
+
+
+def test_an_event_of_a_version_to_come(account, heard):
+    """It is told and, where the call is known, recorded; it makes no call, and changes no state."""
+    unknown = heard(unknown_event)
+    told(event="brand_new", timestamp=BEGAN)
+    assert "brand_new" == unknown.next().name
+    assert 0 == CallRecord.objects.count()
+    told(**STORY[2])
+    told(event="brand_new", timestamp=BEGAN)
+    assert "brand_new" == unknown.next().name
+    record = CallRecord.objects.get()
+    assert ("answered", ["brand_new", "call_answered"]) == (record.state, names(record))
 
 
 def test_what_databases_do_not_take(account):
