@@ -47,6 +47,12 @@ log = logging.getLogger("telephony")
 #: So many events of a call whose id is not known yet are kept for the record.
 UNNAMED_MOST = 100
 
+#: The events that are about a time: one wrong timestamp of another is not to spoil it.
+TOLD_BY = {
+    "created_at": ("call_incoming", "call_initiated", "call_ringing"),
+    "answered_at": ("call_answered", "agora_bridge_start"),
+}
+
 _unnamed_lock = ProcessLock()  # guards what is next
 #: The gateway's first words of our own dials have no id: kept until an event of the call has.
 _unnamed: weakref.WeakKeyDictionary[Call, list[CallEvent]] = weakref.WeakKeyDictionary()
@@ -163,7 +169,7 @@ def _write(
     info = event.info if isinstance(event, CallEvent) else event.call.info
     if new or source == "websocket":  # what came over the WebSocket is in order
         _move(record, event, info)
-    _fill(record, event, info)
+    _fill(record, event, info, source)
     if source == "websocket" and event.call.state is HANGUP:
         record.state = str(HANGUP)  # we hung up, or rejected it: over, whatever is told later
         record.ended_at = record.ended_at or _storable_moment(timezone.now())
@@ -260,8 +266,8 @@ def _move(record: Any, event: CallEvent | CallOrphaned, info: CallInfo) -> None:
         record.state_at = at
 
 
-def _fill(record: Any, event: CallEvent | CallOrphaned, info: CallInfo) -> None:
-    """Fill in what is empty; times become the earliest that is told."""
+def _fill(record: Any, event: CallEvent | CallOrphaned, info: CallInfo, source: str) -> None:
+    """Fill in what is empty; times become the earliest that an event tells which is about them."""
     if not record.state:
         record.state = str(info.state)
     for field, value in (
@@ -282,9 +288,13 @@ def _fill(record: Any, event: CallEvent | CallOrphaned, info: CallInfo) -> None:
     for field in ("duration", "billsec"):
         if getattr(record, field) is None:
             setattr(record, field, getattr(info, field))
-    for field in ("created_at", "answered_at"):
+    for field, events in TOLD_BY.items():
         told, there = _storable_moment(getattr(info, field)), getattr(record, field)
-        if told is not None and (there is None or told < there):
+        if told is None:
+            continue
+        if there is None and source == "websocket":  # what the client knows of the whole call
+            setattr(record, field, told)
+        elif event.name in events and (there is None or told < there):
             setattr(record, field, told)
     if isinstance(event, CallHangup):
         record.ended_at = _storable_moment(info.ended_at) or record.ended_at

@@ -177,6 +177,32 @@ def test_in_any_order(account, order):
         assert (at(9), "NORMAL_CLEARING") == (record.ended_at, record.hangup_cause)
 
 
+def test_a_wrong_timestamp(account):
+    """It spoils no time that it is not about, whether it comes first or last."""
+    wrong = {"event": "dtmf_received", "timestamp": 1, "digits": "1"}
+    told(**wrong)
+    record = CallRecord.objects.get()
+    assert (None, None) == (record.created_at, record.answered_at)
+    for number in range(7):
+        told(**STORY[number])
+    told(**wrong, uid="100")
+    told("websocket", **wrong)
+    told(event="agora_bridge_end", timestamp=2)
+    record.refresh_from_db()
+    assert (at(0), at(5), at(9)) == (record.created_at, record.answered_at, record.ended_at)
+
+
+def test_times_that_the_client_knows(account):
+    """What the WebSocket tells is of the whole call: any event of it fills in what is not there."""
+    told("websocket", event="dtmf_received", timestamp=BEGAN + 7, digits="1")
+    record = CallRecord.objects.get()
+    assert (at(7), at(7)) == (record.created_at, record.answered_at)
+    for number in range(3):
+        told(**STORY[number])
+    record.refresh_from_db()
+    assert (at(0), at(5)) == (record.created_at, record.answered_at)
+
+
 def test_late_ringing_changes_nothing(account):
     """Nor does anything revive a call that has ended."""
     for number in (2, 1):
