@@ -11,6 +11,9 @@ from django.utils.html import format_html
 
 from telephony.contrib.django.models import CallEventRecord, CallRecord
 
+#: Numbers in the list are cut after so many characters; a SIP address can have 255.
+LONGEST = 32
+
 
 class _ReadOnly:
     """Rows that are told by events: nobody adds, changes or deletes one by hand."""
@@ -29,9 +32,9 @@ class _Timeline(_ReadOnly, admin.TabularInline):  # type: ignore[misc]
     model = CallEventRecord
     verbose_name_plural = "timeline"
     fields = readonly_fields = [
-        "at", "name", "digits", "echo", "reason", "by_websocket", "by_webhook", "frame",
+        "at", "digits", "echo", "reason", "by_websocket", "by_webhook", "frame",
     ]  # fmt: skip
-    extra = 0
+    extra = 0  # the row's own title is the event's name
 
     def at(self, event: Any) -> str:
         """The usual format leaves the seconds out."""
@@ -47,15 +50,18 @@ class CallRecordAdmin(_ReadOnly, admin.ModelAdmin):  # type: ignore[misc]
     """Calls by state, direction and number, each with its timeline."""
 
     list_display = [
-        "began", "direction", "from_number", "to_number", "state", "stale", "duration",
+        "began", "direction", "caller", "callee", "state", "in_doubt", "duration",
         "hangup_cause", "call_id",
     ]  # fmt: skip
     list_filter = ["state", "direction", "stale", "hangup_cause", "created_at"]
     search_fields = ["call_id", "from_number", "to_number", "channel"]
     search_help_text = "A number or a part of it, a call id, a channel"
     inlines = [_Timeline]
+    readonly_fields = ["in_doubt"]
     fieldsets = [
-        (None, {"fields": ["call_id", "state", "stale", "direction", "from_number", "to_number"]}),
+        (None, {"fields": [
+            "call_id", "state", "in_doubt", "direction", "from_number", "to_number",
+        ]}),  # fmt: skip
         ("Audio", {"fields": ["channel", "uid", "app_id", "video"]}),
         ("Times", {"fields": ["created_at", "answered_at", "ended_at", "duration", "billsec"]}),
         ("End", {"fields": ["hangup_cause", "sip_disposition"]}),
@@ -64,6 +70,23 @@ class CallRecordAdmin(_ReadOnly, admin.ModelAdmin):  # type: ignore[misc]
     @admin.display(ordering="created_at")  # type: ignore[untyped-decorator]
     def began(self, record: Any) -> str:
         return _with_seconds(record.created_at)
+
+    @admin.display(description="from", ordering="from_number")  # type: ignore[untyped-decorator]
+    def caller(self, record: Any) -> str:
+        return _short(record.from_number)
+
+    @admin.display(description="to", ordering="to_number")  # type: ignore[untyped-decorator]
+    def callee(self, record: Any) -> str:
+        return _short(record.to_number)
+
+    # In words: the green tick that stands for "yes" would read as good.
+    @admin.display(description="stale", ordering="stale")  # type: ignore[untyped-decorator]
+    def in_doubt(self, record: Any) -> str:
+        return "may have ended" if record.stale else "-"
+
+
+def _short(number: str) -> str:
+    return number if len(number) <= LONGEST else f"{number[:LONGEST - 1]}…"
 
 
 def _with_seconds(moment: Any) -> str:

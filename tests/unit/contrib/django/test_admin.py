@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.core.management import call_command
 
@@ -43,11 +45,39 @@ def test_the_timeline(calls, admin_client):
     """One call with all its events, to read."""
     record = CallRecord.objects.get(call_id="id-1")
     page = admin_client.get(f"{LIST}{record.pk}/change/").content.decode()
-    positions = [page.index(f"<p>{frame['event']}</p>") for frame in STORY]
+    shown = re.sub("<details>.*?</details>", "", page, flags=re.DOTALL)
+    positions = [shown.index(frame["event"]) for frame in STORY]
     assert sorted(positions) == positions
+    assert [1] * 7 == [shown.count(frame["event"]) for frame in STORY]  # each row says it once
     assert "NORMAL_CLEARING" in page
     assert "2023-11-14 " in page  # with its seconds, in the project's time zone
     assert 'name="_save"' not in page
+
+
+def test_a_call_that_may_have_ended(calls, admin_client):
+    """It is said in words: the admin's tick would read as good."""
+    record = CallRecord.objects.get(call_id="id-2")
+    one = f"{LIST}{record.pk}/change/"
+    for path in (LIST, one):
+        page = admin_client.get(path).content.decode()
+        assert "may have ended" not in page
+    CallRecord.objects.filter(pk=record.pk).update(stale=True)
+    for path in (LIST, one):
+        page = admin_client.get(path).content.decode()
+        assert 1 == page.count("may have ended")
+        assert "icon-yes" not in page.split("Audio")[0]
+
+
+def test_a_long_number(calls, admin_client):
+    """It is cut in the list, where it would push the columns away, and whole on its own page."""
+    number = "sip:" + "9" * 251
+    CallRecord.objects.filter(call_id="id-2").update(from_number=number, to_number=number)
+    page = admin_client.get(LIST).content.decode()
+    assert 2 == page.count(f">{number[:31]}…<")
+    assert number[:32] not in page
+    record = CallRecord.objects.get(call_id="id-2")
+    page = admin_client.get(f"{LIST}{record.pk}/change/").content.decode()
+    assert 2 == page.count(f">{number}<")
 
 
 def test_nobody_changes_it(calls, admin_client):
