@@ -75,6 +75,10 @@ def create_app(sandbox=None):
 
     # --- the page, and what changes ----------------------------------------------------------
 
+    @app.template_filter()
+    def spaced(number):
+        return re.sub(r"^\+1(\d{3})(\d{3})(\d{4})$", r"+1 \1 \2 \3", number)
+
     @app.get("/")
     def page():
         return render_template(

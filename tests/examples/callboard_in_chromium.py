@@ -171,7 +171,8 @@ def test_a_call_that_is_placed(look: Look) -> None:
     expect(card(page).locator(".time")).to_have_text(re.compile("0:0[1-9]"))
     expect(page.locator("#said")).to_have_text(f"{SHOWN}: In channel")
     press(card(page), "Hang up")
-    expect(ended(page)).to_contain_text("NORMAL_CLEARING")
+    expect(ended(page).locator(".words")).to_have_text("Hung up · heard 42#")
+    expect(ended(page).locator(".cause")).to_have_text("NORMAL_CLEARING")
     expect(ended(page)).to_contain_text("s billed")
     expect(card(page)).to_have_count(0)
     expect(page.get_by_text("Nobody is on the phone.")).to_be_visible()
@@ -195,10 +196,48 @@ def test_a_call_that_comes_in(look: Look) -> None:
     ring(page)
     press(call, "Answer")
     send(call, "Number to transfer", "+1 800 555 0142", "Transfer")
-    expect(ended(page, CALLER_SHOWN).first).to_contain_text("BLIND_TRANSFER")
+    last = ended(page, CALLER_SHOWN).first
+    expect(last.locator(".words")).to_have_text("Transferred to +1 800 555 0142")
+    expect(last.locator(".cause")).to_have_text("BLIND_TRANSFER")
     ring(page)
     press(call, "Reject")
-    expect(ended(page, CALLER_SHOWN).first).to_contain_text("You rejected it.")
+    expect(last.locator(".words")).to_have_text("You rejected it")
+
+
+def test_why_a_call_ended(look: Look) -> None:
+    """In words, with the Call Manager's own beside them; a busy callee is badged so."""
+    page = look()
+    place(page, "busy")
+    state_is(ended(page), "Busy")
+    expect(ended(page).locator(".words")).to_have_text("The line was busy")
+    expect(ended(page).locator(".cause")).to_have_text("USER_BUSY")
+    place(page, "me", "+18005550177")
+    cancelled = ended(page, "+1 800 555 0177")
+    press(card(page, "+1 800 555 0177"), "Hang up")
+    expect(cancelled.locator(".words")).to_have_text("Cancelled before it was answered")
+    expect(cancelled.locator(".cause")).to_have_text("ORIGINATOR_CANCEL")
+
+
+#: The placeholders that are seen, and do not fit into their fields.
+CUT = """() => {
+  const pen = document.createElement("canvas").getContext("2d");
+  return [...document.querySelectorAll("input[placeholder]")].filter((input) => {
+    const style = getComputedStyle(input);
+    pen.font = style.font;
+    const room = input.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+    return input.checkVisibility() && pen.measureText(input.placeholder).width > room;
+  }).map((input) => input.placeholder);
+}"""
+
+
+@pytest.mark.parametrize("width", [360, 736, 768, 900, 1024, 1200, 1600])
+def test_no_placeholder_is_cut(look: Look, width: int) -> None:
+    """Whatever the width; numbers are written as everywhere."""
+    page = look(viewport={"width": width, "height": 800})
+    expect(page.locator("#ring button")).to_have_text("Ring +1 800 555 0100")
+    place(page, "answer")
+    state_is(card(page), "In channel")
+    assert [] == page.evaluate(CUT)
 
 
 def test_what_goes_wrong_is_said(look: Look) -> None:
@@ -369,7 +408,11 @@ def test_on_a_phone(look: Look) -> None:
         assert box is not None
         assert box["height"] >= 40
         assert 0 <= box["x"] and box["x"] + box["width"] <= 360, control.inner_text()
-    card(page, CALLER_SHOWN).get_by_role("button", name="Answer").tap()
+    answer = card(page, CALLER_SHOWN).get_by_role("button", name="Answer")
+    expect(answer).to_be_in_viewport(ratio=1)
+    above = [answer.bounding_box(), page.get_by_role("button", name="Ring").bounding_box()]
+    assert above[0] and above[1] and above[0]["y"] < above[1]["y"]
+    answer.tap()
     state_is(card(page, CALLER_SHOWN), "In channel")
 
 

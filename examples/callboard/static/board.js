@@ -8,6 +8,18 @@ const STATES = {
   bridged: "In channel", unbridged: "No channel", hangup: "Ended", failed: "Failed",
   missed: "Missed", rejected: "Rejected",
 };
+// How calls end, in words; the Call Manager's own word stands beside them.
+const CAUSES = new Map(Object.entries({
+  NORMAL_CLEARING: "Hung up", USER_BUSY: "The line was busy", NO_ANSWER: "Nobody answered",
+  NO_USER_RESPONSE: "Nothing answered", CALL_REJECTED: "It was declined",
+  ORIGINATOR_CANCEL: "Cancelled before it was answered", BLIND_TRANSFER: "Transferred",
+  UNALLOCATED_NUMBER: "There is no such number",
+}));
+// What is said of whoever was called, instead of "Ended".
+const CALLEE = new Map(Object.entries({
+  USER_BUSY: ["busy", "Busy"], NO_ANSWER: ["no-answer", "No answer"],
+  NO_USER_RESPONSE: ["no-answer", "No answer"],
+}));
 const UP = ["answered", "bridged", "unbridged"];
 const ENDED_SHOWN = 20;
 // A second press within so many milliseconds is a double click.
@@ -64,6 +76,10 @@ function show(call, aloud) {
   fill(call);
   count();
   if (had) keepFocus(call.element);
+  // Who calls in waits for some seconds only: to be seen, unless somebody types elsewhere.
+  if (aloud && !old && call.state === "incoming" && !document.activeElement.matches("input")) {
+    call.element.scrollIntoView({ block: "nearest" });
+  }
   if (aloud && (!old || old.state !== call.state)) say(call);
 }
 
@@ -92,8 +108,23 @@ function put(element, text) {
   element.hidden = text === "";
 }
 
-function spaced(number) {
-  return number.replace(/^\+1(\d{3})(\d{3})(\d{4})$/, "+1 $1 $2 $3");
+// Of a number, and of those in a sentence.
+function spaced(text) {
+  return text.replace(/\+1(\d{3})(\d{3})(\d{4})(?!\d)/g, "+1 $1 $2 $3");
+}
+
+// What the badge says: its colour's name, and the words.
+function badge(call) {
+  if (call.stale) return [call.state, "Perhaps ended"];
+  const callee = call.state === "hangup" && call.direction !== "inbound" && CALLEE.get(call.cause);
+  return callee || [call.state, STATES[call.state] || call.state];
+}
+
+// Why it ended, in words: "" where there are none.
+function why(call) {
+  const note = spaced(call.note).replace(/\.$/, "");
+  const words = CAUSES.get(call.cause) || "";
+  return [note.startsWith(words) ? "" : words, note].filter(Boolean).join(" · ");
 }
 
 function fill(call) {
@@ -101,10 +132,12 @@ function fill(call) {
   const inbound = call.direction === "inbound";
   put(part("arrow"), inbound ? "↙" : "↗");
   put(part("number"), spaced(call.number) || "Unknown");
-  put(part("badge"), call.stale ? "Perhaps ended" : STATES[call.state] || call.state);
-  part("badge").dataset.state = call.state;
+  const [colour, words] = badge(call);
+  put(part("badge"), words);
+  part("badge").dataset.state = colour;
   if (call.over) {
-    put(part("why"), [call.cause, call.note, call.heard && `heard ${call.heard}`].filter(Boolean).join(" · "));
+    put(part("words"), [why(call), call.heard && `heard ${call.heard}`].filter(Boolean).join(" · "));
+    put(part("cause"), call.cause);
     put(part("billed"), call.billsec === null ? "" : `${call.billsec} s billed`);
     return;
   }
@@ -116,7 +149,7 @@ function fill(call) {
     put(part(name).querySelector("dd"), call[name]);
     part(name).hidden = call[name] === "";
   }
-  put(part("note"), call.note);
+  put(part("note"), spaced(call.note));
   for (const control of call.element.querySelectorAll("[data-action]")) {
     control.hidden = ![...call.actions, ...call.far].includes(control.dataset.action);
   }
@@ -139,8 +172,8 @@ function keepFocus(element) {
 }
 
 function say(call) {
-  const why = call.over && (call.cause || call.note);
-  byId("said").textContent = `${spaced(call.number)}: ${STATES[call.state] || call.state}${why ? `, ${why}` : ""}`;
+  const reason = call.over && (why(call) || call.cause);
+  byId("said").textContent = `${spaced(call.number)}: ${badge(call)[1]}${reason ? `, ${reason}` : ""}`;
 }
 
 function tick(call) {
