@@ -1,1 +1,1 @@
-"""Commands of ``manage.py``."""
+"""For ``manage.py``."""
