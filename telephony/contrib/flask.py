@@ -24,7 +24,7 @@ import contextlib
 import logging
 import os
 import weakref
-from typing import TYPE_CHECKING, Any, Callable, Iterator, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Callable, ContextManager, Generator, TypeVar, overload
 
 try:
     import click
@@ -189,12 +189,15 @@ def _check_names(where: str, options: dict[str, Any]) -> None:
 
 def _within(app: Flask, given: Any) -> Any:
     """The context of callbacks: the app's, and inside it the one that was *given*."""
+    if given is None:
+        return app.app_context
     if not callable(given):
-        return app.app_context if given is None else given  # the client says what is wrong with it
+        return given  # the client says what is wrong with it
+    inside: Callable[[], ContextManager[Any]] = given
 
     @contextlib.contextmanager
-    def both() -> Iterator[None]:
-        with app.app_context(), given():
+    def both() -> Generator[None, None, None]:
+        with app.app_context(), inside():
             yield
 
     return both
@@ -487,8 +490,7 @@ def webhooks_blueprint(
     key = f"telephony.{name}"
 
     def webhooks() -> Webhooks:
-        found: Webhooks | None = current_app.extensions.get(key)
-        if found is None:
+        if key not in current_app.extensions:
             made = Webhooks(
                 current_app.config.get(_SECRET) if secret is None else secret,
                 on_event=handle,
@@ -498,7 +500,8 @@ def webhooks_blueprint(
                 client=None if telephony is None else _Lazy(telephony._line()),
                 setting=_SECRET if secret is None else "secret",
             )
-            found = current_app.extensions.setdefault(key, made)  # two threads: one of them
+            current_app.extensions.setdefault(key, made)  # of two threads one makes it
+        found: Webhooks = current_app.extensions[key]
         return found
 
     @blueprint.post("/events")
