@@ -72,6 +72,8 @@ GIVEN_UP_SECONDS = 600.0
 KEPT_SECONDS = 10.0
 #: A dial whose asker may still wait for its result began less than this ago.
 RECENT_SECONDS = 300.0
+#: While Redis is away the lease is tried to be renewed this often, in seconds.
+AWAY_SECONDS = 0.5
 #: The pauses between attempts to open the connection, in seconds.
 CONNECT_PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0)
 
@@ -305,11 +307,14 @@ class Line:
 
     def _keep(self) -> None:
         """Hold the lease, and look after calls that nothing is heard of; a thread's work."""
-        pause = self._settings.lease / 3
+        third = pause = self._settings.lease / 3
+        away = False  # Redis, as was said
         while not self._ends.wait(pause):
+            pause = third
             try:
                 if not self._still_ours():
                     return
+                away = False
                 self._look_after_connection()
                 self._look_after_calls()
                 if self._is_over() and self._store.release(self.name, self._token, always=False):
@@ -320,8 +325,12 @@ class Line:
             except LineLost:
                 continue  # looked at in a moment
             except Down as error:
-                log.error("the lease of line %s could not be renewed: %s",
-                          self.name, type(error).__name__)
+                # Soon again: when Redis is back, those who look out wait no longer than a lease.
+                pause = min(AWAY_SECONDS, third)
+                if not away:
+                    log.error("the lease of line %s could not be renewed: %s",
+                              self.name, type(error).__name__)
+                away = True
             except Exception:  # the lease must be held whatever else goes wrong
                 log.exception("line %s", self.name)
 

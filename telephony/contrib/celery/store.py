@@ -6,7 +6,8 @@ The keys, each behind the prefix:
 
 =================  =====  ======================================================================
 ``lines``          set    the lines there are: held, or to be taken over
-``line:LINE``      hash   ``token`` of its last holder, ``holder`` (the worker's name), ``seen`` (s)
+``line:LINE``      hash   ``token`` of its last holder, ``holder`` (its name), ``seen`` (s),
+                          ``released`` once it is handed on
 ``lease:LINE``     text   the token of its holder, for ``telephony_lease`` seconds
 ``calls:LINE``     set    ids of the calls that are up on it
 ``intents:LINE``   hash   dials under way or given up: task id → JSON
@@ -51,6 +52,7 @@ if ARGV[4] == '' and redis.call('sismember', KEYS[3], ARGV[5]) == 0 then return 
 local seen = redis.call('hget', KEYS[2], 'seen') or ARGV[6]
 redis.call('set', KEYS[1], ARGV[1], 'px', ARGV[2])
 redis.call('hset', KEYS[2], 'token', ARGV[1], 'holder', ARGV[3], 'seen', ARGV[6])
+redis.call('hdel', KEYS[2], 'released')
 redis.call('sadd', KEYS[3], ARGV[5])
 return seen
 """
@@ -62,6 +64,7 @@ if token and token ~= ARGV[1] then return 0 end
 if not token then
     local last = redis.call('hget', KEYS[2], 'token')
     if last and last ~= ARGV[1] then return 0 end
+    if redis.call('hexists', KEYS[2], 'released') == 1 then return 0 end
 end
 redis.call('set', KEYS[1], ARGV[1], 'px', ARGV[2])
 redis.call('hset', KEYS[2], 'token', ARGV[1], 'holder', ARGV[3], 'seen', ARGV[4])
@@ -76,6 +79,7 @@ if redis.call('exists', KEYS[4], KEYS[5], KEYS[6]) == 0 then
     return 'forgotten'
 end
 if ARGV[3] == '' then return 'busy' end
+redis.call('hset', KEYS[2], 'released', '1')
 redis.call('del', KEYS[1])
 return 'released'
 """
@@ -214,12 +218,16 @@ class Store:
         answer = self._release(keys=keys, args=[token, line, "1" if always else ""])
         return answer != "busy"
 
-    def lines_without_lease(self) -> list[str]:
+    def lines_without_lease(self, *, released: bool = False) -> list[str]:
+        """The lines that nobody holds; with *released* only those that were handed on."""
         lines = sorted(self.redis.smembers(self.key("lines")))
         if not lines:
             return []
         leases = self.redis.mget([self.key("lease", line) for line in lines])
-        return [line for line, lease in zip(lines, leases) if lease is None]
+        free = [line for line, lease in zip(lines, leases) if lease is None]
+        if released:
+            free = [name for name in free if self.redis.hexists(self.key("line", name), "released")]
+        return free
 
     def holder(self, line: str) -> str:
         """The worker that holds *line*, or held it last."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import Any
 
 from celery import _state, bootsteps
@@ -53,6 +54,10 @@ class Switchboard:
 
     ``start`` and ``stop`` are the worker's; ``line`` and ``own_line`` are for tasks' threads; one
     thread of its own looks out for lines to take, and for another line of our own if it is lost.
+
+    When Redis was away all leases have run out, also those of workers that live and are connected.
+    So a look-out that cannot know that Redis has been there all the time waits for one lease
+    before it takes lines that were not handed on: who lives has renewed its own by then.
     """
 
     def __init__(self, worker: Any, settings: Settings) -> None:
@@ -65,6 +70,8 @@ class Switchboard:
         self._own: Line | None = None
         self._stopping = threading.Event()
         self._wanted = threading.Event()  # the look-out is to look now
+        self._looked: tuple[float, float] | None = None  # the look-out's: when Redis was there
+        self._leases_count_from = 0.0  # the look-out's: no lease means nobody lives from then on
         self._lookout = threading.Thread(
             target=self._look_out, name="telephony-lookout", daemon=True
         )
@@ -127,13 +134,26 @@ class Switchboard:
             try:
                 if self._own is None:
                     self._open_own()
-                for name in self._store.lines_without_lease():
+                free = self._store.lines_without_lease(released=not self._leases_count())
+                for name in free:
                     if not self._stopping.is_set():
                         self._inherit(name)
             except (TelephonyError, *Down) as error:
+                self._looked = None
                 log.error("the look-out for lines: %s", _words(error))
             self._wanted.wait(self._settings.lease / 3)
             self._wanted.clear()
+
+    def _leases_count(self) -> bool:
+        """Whether a line without a lease is one whose worker is gone, for all we can know."""
+        lease, now = self._settings.lease, (time.monotonic(), time.time())
+        with self._lock:
+            kept_up = all(line.held for line in self._lines.values())
+        # By the wall clock too: the other one stands still while a machine is suspended.
+        before, self._looked = self._looked, now
+        if before is None or not kept_up or any(n - b > lease for n, b in zip(now, before)):
+            self._leases_count_from = now[0] + lease
+        return now[0] >= self._leases_count_from
 
     def _open_own(self, attempts: int | None = None) -> None:
         line = self._make(made_up_client_id(), inherited=False)

@@ -36,6 +36,17 @@ def test_a_lease_that_ran_out_is_had_again(kept):
     assert [] == kept.lines_without_lease()
 
 
+def test_a_line_that_was_handed_on_is_told_apart(kept):
+    """It may be taken at once, and is not had again by who let go of it."""
+    kept.begin("a", "one", "task", "x", {"to": "+1800"})
+    assert kept.release("a", "one", always=True)
+    assert ["a"] == kept.lines_without_lease(released=True)
+    assert not kept.renew("a", "one", "w1")
+    assert kept.take("a", "two", "w2", new=False) is not None
+    kept.redis.delete(kept.key("lease", "a"))
+    assert [] == kept.lines_without_lease(released=True)
+
+
 def test_a_lease_is_not_had_again_after_another(kept):
     """The other took the line, and died too: what it did is not known here."""
     kept.redis.delete(kept.key("lease", "a"))

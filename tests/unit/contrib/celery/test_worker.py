@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import types
 
 import pytest
@@ -12,6 +13,7 @@ from celery.exceptions import ImproperlyConfigured
 from telephony import NotConnectedError, RegistrationError
 from telephony.contrib.celery import Telephony, dial, hangup, tasks
 from telephony.contrib.celery.settings import Settings
+from telephony.contrib.celery.store import Store
 from telephony.contrib.celery.worker import Step, Switchboard
 from tests.unit.contrib.celery.conftest import DIAL, SECONDS, names, until
 
@@ -149,6 +151,77 @@ def test_a_worker_looks_after_the_lines_of_the_dead(app, switchboard, cm):
     until(lambda: second.line(line.name) is None, "its end")
     assert 1 == len(second._worker.consumer.queues)
     assert "gap" in names(app, call_id)
+
+
+def test_who_lives_keeps_its_line_when_redis_was_away(app, switchboard, cm, redis_server):
+    """For longer than a lease; what was heard meanwhile is told, though another looked first."""
+    first, second = switchboard("worker@1"), switchboard("worker@2")
+    tasks.switchboards[app] = first
+    line = first.own_line()
+    call_id = dial.apply((), DIAL).result["call_id"]
+    until(lambda: "agora_bridge_start" in names(app, call_id), "the bridge")
+    look, renew, looks = second._store.lines_without_lease, first._store.renew, []
+    looked_twice = threading.Event()
+
+    def looking(**options):
+        looks.append(look(**options))
+        if len(looks) == 2:
+            looked_twice.set()
+        return looks[-1]
+
+    def renewing(*arguments):
+        assert looked_twice.wait(SECONDS)
+        return renew(*arguments)
+
+    redis_server.connected = False
+    cm.peer(call_id).press("123")
+    until(lambda: not line.held and second._looked is None, "the leases' end")
+    second._store.lines_without_lease, first._store.renew = looking, renewing
+    redis_server.connected = True
+    assert looked_twice.wait(SECONDS)
+    until(lambda: names(app, call_id).count("dtmf_received") == 3, "the digits")
+    until(lambda: line.held and second._looked, "its being held again")
+    assert (line, None) == (first.own_line(), second.line(line.name))
+    assert "gap" not in names(app, call_id)
+
+
+def test_a_lease_is_tried_again_soon_while_redis_is_away(app, switchboard, redis_server):
+    """Those who look out wait for one lease, so that it has to be renewed before that is over."""
+    line = switchboard().own_line()
+    tries = []
+    line._store.renew = lambda *_: tries.append(time.monotonic()) or _away()
+    until(lambda: len(tries) >= 4, "the tries")
+    del line._store.renew
+    assert min(b - a for a, b in zip(tries, tries[1:])) < Settings.of(app).lease / 3
+
+
+def _away():
+    raise OSError("no Redis")
+
+
+def test_a_new_worker_waits_for_one_lease(app, switchboard, redis):
+    """Redis may just have come back: whoever lives renews its lease first."""
+    store = Store(Settings.of(app))
+    store.take("old", "token", "worker@0", new=True)
+    redis.delete(store.key("lease", "old"))
+    began = time.monotonic()
+    switchboard()
+    until(lambda: "old" not in store.lines(), "its being taken, and forgotten")
+    assert Settings.of(app).lease <= time.monotonic() - began
+
+
+@pytest.mark.parametrize("clock", [0, 1], ids=["stopped", "suspended"])
+def test_who_did_not_look_for_long_waits_for_one_lease(app, switchboard, clock):
+    """All workers may have been stopped, or the machine that they are on."""
+    board = switchboard()
+    board.stop()  # its look-out; no lines are left
+    lease, now = Settings.of(app).lease, [time.monotonic(), time.time()]
+    board._leases_count_from, board._looked = 0.0, tuple(now)
+    assert board._leases_count()
+    now[clock] -= lease + 1
+    board._looked = tuple(now)
+    assert not board._leases_count()
+    assert not board._leases_count()
 
 
 def test_a_lost_line_is_replaced(app, switchboard):
