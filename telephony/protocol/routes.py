@@ -2,7 +2,8 @@
 
 The gateway's first events of a dial come with an empty ``callid``, events of a new id can
 overtake the dial's answer, and the A-leg's ``call_hangup`` has been seen to carry the
-composite in the id's place. A route that fits more than one call decides nothing.
+composite in the id's place. A route that fits more than one call decides nothing, unless it does
+not matter which of them it is.
 """
 
 from __future__ import annotations
@@ -95,20 +96,22 @@ class Routes(Generic[C]):
         """The calls on *route* whose id is not known yet."""
         return [call for call in self._on(route) if not call.info.call_id]
 
-    def find(self, route: Route, name: str, has_id: bool) -> C | None:
-        """The one call on *route* that an event can be about; None if there is no such one."""
+    def find(self, route: Route, name: str, has_id: bool, any_orphan: bool = False) -> C | None:
+        """The one call on *route* that an event can be about; None if there is no such one.
+
+        *any_orphan*: of orphans that no answer will tell apart the oldest is as good as the others.
+        """
         fits = self._on(route)
         live = [call for call in fits if call._place is LIVE]
         orphans = [call for call in fits if call._place is ORPHAN]
         closing = [call for call in fits if call._place is CLOSING]
         waiting = [call for call in live if not call.info.call_id]
+        lost = [call for call in orphans if not call.info.call_id]
         if has_id and name == "call_hangup" and route[1:] in self._refused:
             return None  # perhaps of the dial that was refused; the others hear their own ids
         if has_id:  # an id nobody has yet belongs to a call that has none yet
-            lost = [call for call in orphans if not call.info.call_id]
-            choices = [waiting + lost, live, closing]
+            choices = [one_orphan(waiting + lost, any_orphan), live, closing]
         elif name in ("call_initiated", "call_ringing"):
-            lost = [call for call in orphans if not call.info.call_id]
             silent = [call for call in live if can_be_next(call, name)]
             choices = [waiting, lost + silent, live, closing, orphans]
         elif name == "call_hangup":  # what we hung up is waiting for just this
@@ -132,6 +135,17 @@ class Routes(Generic[C]):
     def are_last_words(self, route: Route, frame: Frame) -> bool:
         """Whether a hangup is most likely the copy of the last one on *route*."""
         return bool(frame.get("timestamp")) and self._last_words.get(route) == _words(frame)
+
+
+def one_orphan(unbound: list[C], any_orphan: bool) -> list[C]:
+    """The calls that a new id may be of; but one where it is an orphan's, whichever that is.
+
+    An orphan of a connection that is gone gets no answer any more. If there are only such, all
+    that turn up are to be hung up, and each takes the place of one.
+    """
+    if any_orphan and all(call._place is ORPHAN and call.info.stale for call in unbound):
+        return unbound[:1]
+    return unbound
 
 
 def _words(frame: dict[str, Any]) -> tuple[str, ...]:

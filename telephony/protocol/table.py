@@ -2,7 +2,8 @@
 
 A call is known by its ``callid``, and before its dial was answered (or where the Call
 Manager leaves the ``callid`` out) by its *route*, the composite ``appid:channel:uid``. A
-route that fits more than one call decides nothing: the table never guesses.
+route that fits more than one call decides nothing: the table never guesses. (Several orphans
+that will all be hung up are as good as one.)
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from telephony.protocol.calls import (
     unheard_of,
 )
 from telephony.protocol.events import Event
-from telephony.protocol.routes import Route, Routes
+from telephony.protocol.routes import Route, Routes, one_orphan
 from telephony.protocol.states import (
     HANGUP,
     INCOMING,
@@ -378,7 +379,8 @@ class CallTable(Generic[C]):
 
     def _without_id(self, route: Route, name: str, has_id: bool, frame: Frame) -> C | None:
         """The call of an event whose ``callid`` is missing or not known."""
-        call = self._routes.find(route, name, has_id)
+        any_orphan = self._any_orphan(text_of(frame.get("direction")))
+        call = self._routes.find(route, name, has_id, any_orphan)
         if call is None:
             if name in ("call_initiated", "call_ringing") and not has_id and self._undialled == 1:
                 # The gateway's first words, of no route: there is but one call they can be of.
@@ -397,6 +399,10 @@ class CallTable(Generic[C]):
         ):
             return None  # the copy of an older call's hangup
         return call
+
+    def _any_orphan(self, direction: str) -> bool:
+        """Whether a call of this direction may go for any of the orphans that it fits."""
+        return not self._keep_orphans and direction != "inbound"
 
     def step(self, call: C, frame: Frame, name: str, now: float) -> Event | None:
         """Move *call* by one event; None if it is late or a copy."""
@@ -469,6 +475,7 @@ class CallTable(Generic[C]):
             unbound = self._routes.unbound(Route(info.app_id, info.channel, info.uid))
             if not any(call._place is LIVE for call in unbound):
                 del self._suspects[suspect]
+                unbound = one_orphan(unbound, self._any_orphan(info.direction))
                 if len(unbound) == 1:
                     self.identify(unbound[0], info.call_id, now)
 

@@ -160,9 +160,16 @@ class Line:
         for task_id, intent in intents.items():
             wanted = info_of(intent)
             self._dials[task_id] = _route(wanted)
-            found = [info for info in infos if _route(info) == _route(wanted)]
-            if len(found) == 1 and found[0].direction.startswith("outbound"):
-                orphans += found  # its events came, and its answer did not
+            found = [
+                info
+                for info in infos
+                if _route(info) == _route(wanted) and info.direction.startswith("outbound")
+            ]
+            if found and (len(found) == 1 or not self.client.options.keep_orphans):
+                # Its events came, and its answer did not. Of several on one route, all of whose
+                # diallers are gone, it does not matter which is whose.
+                infos.remove(found[0])
+                orphans.append(found[0])
             else:
                 self._adopted(wanted)
         return orphans

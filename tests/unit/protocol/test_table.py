@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from telephony import CallNotFoundError, CallState, UnknownEvent
+from telephony import CallInfo, CallNotFoundError, CallState, UnknownEvent
 from telephony.protocol import table
 from telephony.protocol.calls import Place
 from telephony.protocol.commands import Accept, Bridge, EndCall, HangUp, Rebridge, Reject
@@ -644,6 +644,83 @@ def test_an_orphan_beside_a_new_dial_on_the_same_route(conversation):
     assert ["id-1"] == [frame["callid"] for frame in said(outcomes)]
     conversation.succeeds(new, callid="id-2")
     assert [new.call] == conversation.calls
+
+
+def orphans_of_the_dead(conversation, count=2):
+    """Dials on one route of a client that is gone."""
+    info = CallInfo(direction="outbound", channel="room", uid="100", app_id="APP")
+    for _ in range(count):
+        conversation.session.calls.adopt(info, conversation.now)
+
+
+def turning_up(conversation, call_id, **fields):
+    fields = {"channel": "room", "uid": "100", "direction": "outbound", **fields}
+    return conversation.says({"event": "call_answered", "callid": call_id, **fields})
+
+
+def test_orphans_that_nobody_can_tell_apart_are_all_ended(conversation):
+    """Each call that turns up is one of them, whichever; one more than they were is none."""
+    orphans_of_the_dead(conversation)
+    for call_id in ("id-1", "id-2"):
+        outcomes = turning_up(conversation, call_id)
+        assert ["CallOrphaned"] == names(told(outcomes))
+        assert [("endcall", call_id)] == [(f["action"], f["callid"]) for f in said(outcomes)]
+    outcomes = turning_up(conversation, "id-3")
+    assert (["CallAnswered"], []) == (names(told(outcomes)), said(outcomes))
+
+
+def test_orphans_of_a_connection_that_is_gone_are_all_ended(conversation):
+    """No answer comes for them any more."""
+    for _ in range(2):
+        given_up(conversation)
+    conversation.session.lost("reset", conversation.now)
+    conversation.register()
+    for call_id in ("id-1", "id-2"):
+        assert [call_id] == [f["callid"] for f in said(turning_up(conversation, call_id))]
+
+
+def test_orphans_whose_answers_may_come_are_told_apart_by_these(conversation):
+    """To take one for the other would leave a call up when its own answer comes."""
+    dials = [given_up(conversation) for _ in range(2)]
+    assert [] == said(turning_up(conversation, "id-1"))
+    for request, call_id in zip(dials, ("id-2", "id-1")):
+        outcomes = conversation.succeeds(request, callid=call_id)
+        assert [call_id] == [f["callid"] for f in said(outcomes)]
+    assert [] == conversation.calls
+
+
+def test_orphans_beside_a_live_dial_wait_for_its_answer(conversation):
+    """What turns up may be that dial's call: then only the others are ended."""
+    orphans_of_the_dead(conversation)
+    request = conversation.dial()
+    for call_id in ("id-1", "id-2", "id-3"):
+        assert [] == said(turning_up(conversation, call_id))
+    outcomes = conversation.succeeds(request, callid="id-2")
+    assert ["id-1", "id-3"] == sorted(frame["callid"] for frame in said(outcomes))
+    assert ["id-2"] == [call.info.call_id for call in conversation.calls]
+
+
+def test_an_incoming_call_is_none_of_several_orphans(conversation):
+    """It was not dialled."""
+    orphans_of_the_dead(conversation)
+    assert [] == said(turning_up(conversation, "id-1", direction="inbound"))
+
+
+def test_several_orphans_that_are_kept_are_not_guessed():
+    """Which dial a call is of matters to who keeps it."""
+    conversation = Conversation(keep_orphans=True)
+    orphans_of_the_dead(conversation)
+    assert ["CallAnswered"] == names(told(turning_up(conversation, "id-1")))
+
+
+def test_the_hangup_of_a_refused_dial_is_none_of_several_orphans(conversation):
+    """It may come with an id of its own, and would take the place of a call that is up."""
+    orphans_of_the_dead(conversation)
+    conversation.refuses(conversation.dial(), "Busy")
+    fields = {"channel": "room", "uid": "100"}
+    assert ["CallHangup"] == names(conversation.event("call_hangup", "id-0", **fields))
+    for call_id in ("id-1", "id-2"):
+        assert [call_id] == [f["callid"] for f in said(turning_up(conversation, call_id))]
 
 
 def test_an_orphan_whose_hangup_fitted_two_dials_is_told(conversation):

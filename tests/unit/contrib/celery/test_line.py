@@ -305,6 +305,35 @@ def test_a_call_whose_dialler_died_before_its_answer_is_hung_up(app, board, cm):
     assert "endcall" == cm.calls[0].ended_by
 
 
+def test_dials_on_one_route_are_all_hung_up(app, board, cm):
+    """Which call is whose cannot be told, and need not: one was known, the others turn up."""
+    line = board.open()
+    info = dialled(board, line)
+    until(lambda: "agora_bridge_start" in names(app, info.call_id), "the bridge")
+    cm.script_dial(ring=250)  # 5 s of ours, in which the heir is to be there
+    cm.script_dial(ring=250)
+    tasks = [f"dial-{number}-on-{line.name}" for number in range(2)]
+    asked = [
+        threading.Thread(target=_refused, args=(line, task_id), daemon=True) for task_id in tasks
+    ]
+    for thread in asked:
+        thread.start()
+    until(lambda: len(cm.calls) == 3, "the dials")
+    line._change_intent = lambda *_: None  # as its process would end
+    board.kill(line)
+    for thread in asked:
+        thread.join(SECONDS)
+    intent = {"channel": info.channel, "uid": info.uid, "app_id": info.app_id, "to": info.to}
+    intents = board.store.key("intents", line.name)
+    board.store.redis.hset(intents, "task-9", json.dumps(intent))
+    board.store.redis.hdel(board.store.key("call", info.call_id), "dialled")
+    board.open(line.name, inherited=True)
+    until(lambda: all(call.ended for call in cm.calls), "their end")
+    assert ["endcall"] * 3 == [call.ended_by for call in cm.calls]
+    until(lambda: names(app).count("call_orphaned") == 3, "the orphans")
+    until(lambda: not board.store.intents(line.name), "the intents' end")
+
+
 def test_a_dial_whose_result_died_with_its_worker_is_answered(app, board, cm):
     """The call is up and its asker waits: the heir tells the snapshot."""
     line = board.open()
