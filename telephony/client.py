@@ -387,7 +387,8 @@ class Client(CallControl):
         call is ``stale`` until its next event, and goes after ``stale_timeout``: it may have ended
         unheard. An *info* without a ``call_id`` (but with ``channel`` and ``uid``) is a dial whose
         answer the other did not live to hear: its call is remembered for 10 minutes and, when it
-        turns up, told as ``CallOrphaned`` and dealt with by ``orphan_policy``.
+        turns up, told as ``CallOrphaned`` and dealt with by ``orphan_policy``. Of several on one
+        channel and uid all that turn up are hung up; nothing is guessed where they are to be kept.
 
         Adopt before ``connect()``, so that no event comes first; blocks for nothing. Returns the
         call: the one there is if it is tracked already, an ended one if its end was heard

@@ -132,6 +132,7 @@ class TrackedCall:
         "_failure",  # reason, if the last bridge event was a failure
         "_routes",  # the keys under which the table finds the call
         "_deadline",  # when the table lets go of the call where it now is, or None
+        "_adopted",  # another client dialled it, and gave up: nobody here holds it
         "_accepted",  # the CM took our accept (or a bridge)
         "_held_until",  # when an incoming call that nobody accepts goes
         "_closed_at",  # when our own hangup was taken
@@ -149,6 +150,7 @@ class TrackedCall:
         self._failure: str | None = None
         self._routes: tuple[tuple[str, str], ...] = ()
         self._deadline: float | None = None
+        self._adopted = False
         self._accepted = False
         self._held_until: float | None = None
         self._closed_at: float | None = None

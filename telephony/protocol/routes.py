@@ -96,10 +96,10 @@ class Routes(Generic[C]):
         """The calls on *route* whose id is not known yet."""
         return [call for call in self._on(route) if not call.info.call_id]
 
-    def find(self, route: Route, name: str, has_id: bool, any_orphan: bool = False) -> C | None:
+    def find(self, route: Route, name: str, has_id: bool, dialled: str | None = None) -> C | None:
         """The one call on *route* that an event can be about; None if there is no such one.
 
-        *any_orphan*: of orphans that no answer will tell apart the oldest is as good as the others.
+        *dialled* is the number if it may be any of several adopted dials, all to be hung up.
         """
         fits = self._on(route)
         live = [call for call in fits if call._place is LIVE]
@@ -110,7 +110,10 @@ class Routes(Generic[C]):
         if has_id and name == "call_hangup" and route[1:] in self._refused:
             return None  # perhaps of the dial that was refused; the others hear their own ids
         if has_id:  # an id nobody has yet belongs to a call that has none yet
-            choices = [one_orphan(waiting + lost, any_orphan), live, closing]
+            unbound = waiting + lost
+            choices = [
+                unbound if dialled is None else one_adopted(unbound, dialled), live, closing
+            ]
         elif name in ("call_initiated", "call_ringing"):
             silent = [call for call in live if can_be_next(call, name)]
             choices = [waiting, lost + silent, live, closing, orphans]
@@ -137,14 +140,14 @@ class Routes(Generic[C]):
         return bool(frame.get("timestamp")) and self._last_words.get(route) == _words(frame)
 
 
-def one_orphan(unbound: list[C], any_orphan: bool) -> list[C]:
-    """The calls that a new id may be of; but one where it is an orphan's, whichever that is.
+def one_adopted(unbound: list[C], to: str) -> list[C]:
+    """The calls that a new id may be of; but one where it is an adopted dial's, whichever that is.
 
-    An orphan of a connection that is gone gets no answer any more. If there are only such, all
-    that turn up are to be hung up, and each takes the place of one.
+    No answer will tell those apart, nobody holds them, and all that turn up are to be hung up. So
+    each that does takes the place of one: of one to the same number, or else of the oldest.
     """
-    if any_orphan and all(call._place is ORPHAN and call.info.stale for call in unbound):
-        return unbound[:1]
+    if len(unbound) > 1 and all(call._place is ORPHAN and call._adopted for call in unbound):
+        return ([call for call in unbound if call.info.to == to] or unbound)[:1]
     return unbound
 
 

@@ -2,8 +2,8 @@
 
 A call is known by its ``callid``, and before its dial was answered (or where the Call
 Manager leaves the ``callid`` out) by its *route*, the composite ``appid:channel:uid``. A
-route that fits more than one call decides nothing: the table never guesses. (Several orphans
-that will all be hung up are as good as one.)
+route that fits more than one call decides nothing: the table never guesses. (Several adopted
+dials that will all be hung up are as good as one.)
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from telephony.protocol.calls import (
     unheard_of,
 )
 from telephony.protocol.events import Event
-from telephony.protocol.routes import Route, Routes, one_orphan
+from telephony.protocol.routes import Route, Routes, one_adopted
 from telephony.protocol.states import (
     HANGUP,
     INCOMING,
@@ -170,6 +170,7 @@ class CallTable(Generic[C]):
         call = self._admit(self._make(evolved(info, {"stale": True, "active": True})), call_id)
         call._complete = is_complete(info)
         if not call_id:
+            call._adopted = True
             self.orphan(call, now)
             return call
         deadline = now + self._stale_timeout
@@ -379,8 +380,8 @@ class CallTable(Generic[C]):
 
     def _without_id(self, route: Route, name: str, has_id: bool, frame: Frame) -> C | None:
         """The call of an event whose ``callid`` is missing or not known."""
-        any_orphan = self._any_orphan(text_of(frame.get("direction")))
-        call = self._routes.find(route, name, has_id, any_orphan)
+        dialled = text_of(frame.get("to")) if self._ends_any(frame.get("direction")) else None
+        call = self._routes.find(route, name, has_id, dialled)
         if call is None:
             if name in ("call_initiated", "call_ringing") and not has_id and self._undialled == 1:
                 # The gateway's first words, of no route: there is but one call they can be of.
@@ -400,8 +401,8 @@ class CallTable(Generic[C]):
             return None  # the copy of an older call's hangup
         return call
 
-    def _any_orphan(self, direction: str) -> bool:
-        """Whether a call of this direction may go for any of the orphans that it fits."""
+    def _ends_any(self, direction: object) -> bool:
+        """Whether a call of this direction is hung up whichever of several orphans it is."""
         return not self._keep_orphans and direction != "inbound"
 
     def step(self, call: C, frame: Frame, name: str, now: float) -> Event | None:
@@ -475,7 +476,8 @@ class CallTable(Generic[C]):
             unbound = self._routes.unbound(Route(info.app_id, info.channel, info.uid))
             if not any(call._place is LIVE for call in unbound):
                 del self._suspects[suspect]
-                unbound = one_orphan(unbound, self._any_orphan(info.direction))
+                if self._ends_any(info.direction):
+                    unbound = one_adopted(unbound, info.to)
                 if len(unbound) == 1:
                     self.identify(unbound[0], info.call_id, now)
 

@@ -337,7 +337,6 @@ class Model:
             nameless = self._nameless((suspect.app_id, suspect.channel, suspect.uid))
             if not any(call.place == TRACKED for call in nameless):
                 self._suspects.remove(suspect)
-                nameless = self._any_lost(nameless, suspect.direction)
                 if len(nameless) == 1:
                     self._identify(nameless[0], suspect.call_id)
 
@@ -383,8 +382,7 @@ class Model:
         if own_id and name == "call_hangup" and route[1:] in self._refused:
             return None  # perhaps of the dial that was refused
         if own_id:  # a new id: of a call that has none yet
-            nameless = waiting + [c for c in lost if not c.call_id]
-            groups = [self._any_lost(nameless, frame["direction"]), tracked, closing]
+            groups = [waiting + [c for c in lost if not c.call_id], tracked, closing]
         elif name in ("call_initiated", "call_ringing"):  # of a call that is on its way
             silent = [c for c in tracked if c.can_be_next(name, frame)]
             nameless = [c for c in lost if not c.call_id]
@@ -402,13 +400,6 @@ class Model:
         if copy and call.place != CLOSING and call.leg != "unbridged":
             return None
         return call
-
-    def _any_lost(self, nameless: list[OneCall], direction: str) -> list[OneCall]:
-        """Lost calls that no answer can tell apart are all ended: any one stands for them."""
-        alike = all(call.place == LOST and call.stale for call in nameless)
-        if alike and not self.keep_orphans and direction != "inbound":
-            return nameless[:1]
-        return nameless
 
     def _of_call(self, call: OneCall, frame: Frame) -> None:
         name = frame["event"]

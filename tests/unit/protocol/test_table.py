@@ -669,14 +669,23 @@ def test_orphans_that_nobody_can_tell_apart_are_all_ended(conversation):
     assert (["CallAnswered"], []) == (names(told(outcomes)), said(outcomes))
 
 
-def test_orphans_of_a_connection_that_is_gone_are_all_ended(conversation):
-    """No answer comes for them any more."""
+def test_orphans_of_our_own_are_not_guessed(conversation):
+    """Whoever dialled has the call in its hand: it must not become another's."""
     for _ in range(2):
         given_up(conversation)
     conversation.session.lost("reset", conversation.now)
     conversation.register()
-    for call_id in ("id-1", "id-2"):
-        assert [call_id] == [f["callid"] for f in said(turning_up(conversation, call_id))]
+    assert [] == said(turning_up(conversation, "id-1"))
+
+
+def test_an_adopted_dial_to_the_same_number_goes_first(conversation):
+    """So that what is told of the orphan is true."""
+    for to in ("+18001", "+18002"):
+        info = CallInfo(direction="outbound", to=to, **ROUTE)
+        conversation.session.calls.adopt(info, conversation.now)
+    for to in ("+18002", "+18001"):
+        (orphaned,) = told(turning_up(conversation, f"id-{to}", to=to))
+        assert (f"id-{to}", to) == (orphaned.call.info.call_id, orphaned.call.info.to)
 
 
 def test_orphans_whose_answers_may_come_are_told_apart_by_these(conversation):
