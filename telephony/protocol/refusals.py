@@ -16,6 +16,8 @@ from telephony.protocol.wire import Frame, Secrets, flag_of, integer_of, text_of
 NO_GATEWAYS = "no gateways available"
 
 _DONE = {"success": True}
+#: The CM's reason, to the letter, where it does not know the ``callid``.
+UNKNOWN_CALL = "callid not found"
 _NOT_FOUND = re.compile(r"\bnot (found|active)\b", re.IGNORECASE)
 
 _ADVICE = (

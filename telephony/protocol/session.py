@@ -19,6 +19,7 @@ import attrs
 
 from telephony.errors import (
     CallNotFoundError,
+    CommandRefusedError,
     CommandTimeoutError,
     ConnectionLostError,
     InvalidArgumentError,
@@ -44,7 +45,7 @@ from telephony.protocol.commands import (
     hang_up,
 )
 from telephony.protocol.events import ErrorOccurred, Event, event_name
-from telephony.protocol.refusals import refused, registration_refused
+from telephony.protocol.refusals import UNKNOWN_CALL, refused, registration_refused
 from telephony.protocol.table import REMEMBERED_MOST, REMEMBERED_SECONDS, CallTable
 from telephony.protocol.wire import Frame, Secrets, is_id, text_of, words_of
 
@@ -419,7 +420,7 @@ class Session(Generic[C]):
             else:
                 request.call = self.calls.dialled(request.call, _call_id_of(frame), now)
         elif error is not None:
-            self._undo(request, isinstance(error, CallNotFoundError), now)
+            self._undo(request, error, now)
         else:
             self._do(request, now)
         if not request.waited_for:
@@ -447,7 +448,7 @@ class Session(Generic[C]):
                     self.calls.orphan(other, now)
             return self._end_known_orphans(now)
         if refusal is not None:
-            self._undo(request, isinstance(refusal, CallNotFoundError), now)
+            self._undo(request, refusal, now)
         else:
             self._do(request, now)
         return []
@@ -466,17 +467,20 @@ class Session(Generic[C]):
         elif isinstance(command, Subscribe):
             self.subscriptions = command.numbers
 
-    def _undo(self, request: Request[C], not_found: bool, now: float) -> None:
+    def _undo(self, request: Request[C], error: CommandRefusedError, now: float) -> None:
         """The CM refused the command: what that says about the call."""
         command, call = request.command, request.call
         if call is None:
             return
+        not_found = isinstance(error, CallNotFoundError)
         if isinstance(command, SendDtmf):
             call._digits_not_sent(command.digits)
-        elif not_found and isinstance(command, (EndCall, HangUp)):
+        if not_found and isinstance(command, (EndCall, HangUp)):
             self.calls.close(call, now)  # the far end was first: its call_hangup is on its way
         elif not_found and isinstance(command, (Accept, Reject)):
             self.calls.decline(call, now)  # but not one that is up: two may have tried to accept
+        elif call.info.stale and error.reason == UNKNOWN_CALL:
+            self.calls.close(call, now)  # it ended while we were away
 
 
 _MAYBE_DONE = "it may have been carried out, and is not sent again"

@@ -237,6 +237,8 @@ class Model:
         elif action == "send_dtmf" and reason is not None and call is not None:
             head, _, tail = call.echoes.rpartition(asked.frame["digits"])
             call.echoes = head + tail
+        if not_found and call is not None and call.stale and action not in ("accept", "reject"):
+            self._close(call)  # it ended while we were away
 
     def _joined(self, asked: Asked) -> None:
         """The CM moves the audio of a call to where we said: the call is ours."""

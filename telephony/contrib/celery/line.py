@@ -38,6 +38,7 @@ from telephony.contrib.celery.settings import Settings
 from telephony.contrib.celery.snapshot import Snapshot, info_of, snapshot_of
 from telephony.contrib.celery.store import Down, LineLost, Record, Store, reached
 from telephony.errors import (
+    CallNotFoundError,
     CommandRefusedError,
     ConnectError,
     ConnectionLostError,
@@ -368,12 +369,13 @@ class Line:
                 self._journal.put(Entry(tracked[call_id], tracked[call_id].info))
         gone = kept - tracked.keys()
         self._missing = {call_id: self._missing.get(call_id, now) for call_id in gone}
-        for call_id in [c for c, since in self._missing.items() if now - since > LET_GO_SECONDS]:
+        for call_id, since in self._missing.items():
             record = self._store.call(call_id)
             info = CallInfo(call_id=call_id) if record is None else info_of(record.snapshot)
-            log.warning("the end of call %s was not heard: it is let go of", call_id)
-            ended = {"state": "hangup", "active": False, "stale": False}
-            self._journal.put(Entry(None, info_of({**snapshot_of(info), **ended}), ended=True))
+            # One that nobody accepted has no call_hangup to wait for.
+            if now - since > (0.0 if info.state is CallState.INCOMING else LET_GO_SECONDS):
+                log.warning("the end of call %s was not heard: it is let go of", call_id)
+                self._ended_unheard(info)
         for task_id, intent in self._store.intents(self.name).items():
             if time.time() - intent.get("given_up", time.time()) > GIVEN_UP_SECONDS:
                 self._store.end_intent(self.name, self._token, task_id)
@@ -444,8 +446,22 @@ class Line:
         """Send a command for a call; false if the task of this id has begun before."""
         if not self._begin(task_id, execution):
             return False
-        getattr(self.client, name)(call_id, **arguments)
+        call = self.client.call(call_id)
+        was_stale = call is not None and call.info.stale
+        try:
+            getattr(self.client, name)(call_id, **arguments)
+        except CallNotFoundError:
+            if call is not None and was_stale and call.info.state is CallState.HANGUP:
+                self._ended_unheard(call.info)
+            raise
+        if call is not None and name == "reject":
+            self._ended_unheard(call.info)
         return True
+
+    def _ended_unheard(self, info: CallInfo) -> None:
+        """Keep the end of a call of which most likely no event tells."""
+        ended = {"state": "hangup", "active": False, "stale": False}
+        self._journal.put(Entry(None, info_of({**snapshot_of(info), **ended}), ended=True))
 
     def dial(self, task_id: str, execution: str, arguments: dict[str, Any]) -> CallInfo | None:
         """Place a call; None if the task of this id has begun before. Blocks like ``Client.dial``.

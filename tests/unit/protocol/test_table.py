@@ -7,7 +7,7 @@ import pytest
 from telephony import CallInfo, CallNotFoundError, CallState, UnknownEvent
 from telephony.protocol import table
 from telephony.protocol.calls import Place
-from telephony.protocol.commands import Accept, Bridge, EndCall, HangUp, Rebridge, Reject
+from telephony.protocol.commands import Accept, Bridge, EndCall, HangUp, Rebridge, Reject, SendDtmf
 from telephony.protocol.routes import ROUTES_MOST
 from tests.unit.protocol.conversation import STAMP, Conversation, answer, names, said, told
 
@@ -386,6 +386,26 @@ def test_a_hangup_refused_as_not_found_ends_the_call(conversation):
     assert CallNotFoundError is type(error)
     assert CallState.HANGUP is call.info.state
     assert [] == conversation.calls
+
+
+@pytest.mark.parametrize(
+    "stale, reason, stays",
+    [
+        (True, "callid not found", False),
+        (False, "callid not found", True),
+        (True, "call not active in channel", True),
+    ],
+)
+def test_a_stale_call_that_the_cm_does_not_know_is_over(conversation, stale, reason, stays):
+    """Whatever was asked of it; of one that is not stale an event tells, or will."""
+    call = conversation.dialled("id-1")
+    if stale:
+        conversation.session.lost("gone", conversation.now)
+        conversation.register()
+    request = conversation.send(SendDtmf(call_id="id-1", digits="1"), call)
+    assert CallNotFoundError is type(answer(conversation.refuses(request, reason)).error)
+    assert ([call] if stays else []) == conversation.calls
+    assert ["CallHangup"] == names(conversation.event("call_hangup", "id-1"))  # told all the same
 
 
 def test_a_hangup_refused_otherwise_leaves_the_call(conversation):

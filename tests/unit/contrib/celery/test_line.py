@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 
 import attrs
 import pytest
 
 from telephony import (
     CallInfo,
+    CallNotFoundError,
     CallState,
     ConnectionLostError,
     DialFailedError,
@@ -222,6 +224,58 @@ def test_an_incoming_call_nobody_is_told_of_is_left_alone(app, board, cm):
     assert kept.wait(SECONDS)
     until(lambda: not line.client.calls(), "its letting go")
     assert set() == board.store.call_ids(line.name)
+
+
+def active(board):
+    """The ids of the calls that are up, as anybody reads them."""
+    return {one for line in board.store.lines() for one in board.store.call_ids(line)}
+
+
+def incoming(board, cm):
+    """A line with a call that is offered to it, and the caller."""
+    line = board.open()
+    caller = cm.incoming(to="+18005550000", from_="+15551230000")
+    until(lambda: caller.call_id in active(board), "the call")
+    return line, caller
+
+
+def test_a_rejected_call_is_over_at_once(app, board, cm):
+    """No event tells of its end."""
+    line, caller = incoming(board, cm)
+    line._look_after_calls = lambda: None  # what the keeper would do, later
+    line.command("reject", caller.call_id, "task-1", "x", {"reason": "busy"})
+    record = ended(board, caller.call_id)
+    assert (None, False) == (info_of(record.snapshot).hangup_cause, record.snapshot["active"])
+    assert set() == active(board)
+
+
+def test_a_missed_call_is_over_when_the_client_lets_go_of_it(app, board, cm, monkeypatch):
+    """Nobody accepted it: there is no call_hangup to wait for."""
+    monkeypatch.setattr(line_module, "LET_GO_SECONDS", 10 * SECONDS)
+    line, caller = incoming(board, cm)
+    connection = line.client._connection
+    with connection.lock:  # its 60 s are over
+        line.client._session.calls.expire(time.monotonic() + 61)
+    assert "hangup" == ended(board, caller.call_id).snapshot["state"]
+
+
+@pytest.mark.parametrize("name, arguments", [("hangup", {}), ("send_dtmf", {"digits": "1"})])
+def test_a_stale_call_that_the_cm_does_not_know_is_over(app, board, cm, name, arguments):
+    """It ended while nobody was connected; whoever asks anything of it finds out."""
+    line = board.open()
+    info = dialled(board, line)
+    until(lambda: "agora_bridge_start" in names(app, info.call_id), "the bridge")
+    board.kill(line)
+    cm.peer(info.call_id).hang_up()
+    heir = board.open(line.name, inherited=True)
+    assert heir.client.call(info.call_id).stale
+    heir._look_after_calls = lambda: None  # what the keeper would do, later
+    with pytest.raises(CallNotFoundError):
+        heir.command(name, info.call_id, "task-1", "x", arguments)
+    record = ended(board, info.call_id)
+    assert None is info_of(record.snapshot).hangup_cause
+    del heir._look_after_calls
+    until(lambda: heir in board.gone, "the line's end")
 
 
 # --- taken over --------------------------------------------------------------------------------
