@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any, Iterator
@@ -12,7 +13,7 @@ import pytest
 
 from telephony.sandbox import Sandbox
 from tests.distributed.servers import SECONDS, Redis
-from tests.distributed.stage import Asker, Stage, dial, numbers, placed, recorded, wait_for
+from tests.distributed.stage import LEASE, Asker, Stage, dial, numbers, placed, recorded, wait_for
 from tests.distributed.story import Callees, in_order, only, play
 from tests.distributed.tokens import TOKEN
 
@@ -161,11 +162,11 @@ def is_told(stage: Stage, call_id: str) -> None:
     assert "call_hangup" == max(told, key=lambda one: one["sequence"])["event"]
 
 
-def test_redis_is_restarted(cm: Sandbox, durable: Redis, tmp_path: Path) -> None:
-    """What happened while it was away is told afterwards, in order."""
+@pytest.mark.parametrize("lease", [30.0, LEASE], ids=["", "later"])
+def test_redis_is_restarted(cm: Sandbox, durable: Redis, tmp_path: Path, lease: float) -> None:
+    """What happened while it was away, longer than a lease or not, is told afterwards, in order."""
     with Stage(cm, durable, tmp_path) as stage:
-        # Longer than it will be away; who is gone for longer is thought dead by those who see it.
-        stage.settings.update(telephony_events=only(), telephony_lease=30.0)
+        stage.settings.update(telephony_events=only(), telephony_lease=lease)
         stage.workers("one", "two")
         stage.events()
         [asker] = stage.askers("asker")
@@ -173,6 +174,9 @@ def test_redis_is_restarted(cm: Sandbox, durable: Redis, tmp_path: Path) -> None
         recorded(stage, "agora_bridge_start", call_id)
         durable.stop()
         happens(stage, call_id)
+        if lease == LEASE:
+            over = time.monotonic() + 2 * lease
+            wait_for(lambda: time.monotonic() > over)
         durable.start()
         is_told(stage, call_id)
         [again] = stage.askers("again")
