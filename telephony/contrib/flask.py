@@ -24,7 +24,8 @@ import contextlib
 import logging
 import os
 import weakref
-from typing import TYPE_CHECKING, Any, Callable, ContextManager, Generator, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Callable, ContextManager, Generator, TypeVar
+from typing import cast, overload
 
 try:
     import click
@@ -193,7 +194,7 @@ def _within(app: Flask, given: Any) -> Any:
         return app.app_context
     if not callable(given):
         return given  # the client says what is wrong with it
-    inside: Callable[[], ContextManager[Any]] = given
+    inside = cast("Callable[[], ContextManager[Any]]", given)
 
     @contextlib.contextmanager
     def both() -> Generator[None, None, None]:
