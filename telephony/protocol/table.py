@@ -30,6 +30,7 @@ from telephony.protocol.calls import (
 from telephony.protocol.events import Event
 from telephony.protocol.routes import Route, Routes, one_adopted
 from telephony.protocol.states import (
+    BRIDGED,
     HANGUP,
     INCOMING,
     TRANSITIONS,

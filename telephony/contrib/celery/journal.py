@@ -15,7 +15,7 @@ from collections import deque
 from typing import Any, Callable
 
 import attrs
-from kombu import Queue
+from kombu.entity import Queue
 
 from telephony.call import Call
 from telephony.contrib.celery.settings import Settings
@@ -326,7 +326,9 @@ class Journal:
 def queue_for(settings: Settings, line: str) -> Queue:
     """The queue of a line's commands; it outlives its worker, and RabbitMQ drops it in the end."""
     name = settings.queue_of(line)
-    return Queue(name, routing_key=name, expires=settings.keep_active)
+    return Queue(  # type: ignore[no-untyped-call]
+        name, routing_key=name, expires=settings.keep_active
+    )
 
 
 def _named(error: BaseException) -> str:

@@ -85,7 +85,7 @@ def _redis_url(key: str, value: Any) -> str:
 
 def _imported(key: str, path: Any) -> Any:
     try:
-        return symbol_by_name(path)
+        return symbol_by_name(path)  # type: ignore[no-untyped-call]
     except (ImportError, AttributeError, ValueError) as error:
         raise ImproperlyConfigured(f"{key}: {path!r} cannot be imported: {error}") from error
 

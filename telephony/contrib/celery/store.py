@@ -13,7 +13,8 @@ The keys, each behind the prefix:
 ``intents:LINE``   hash   dials under way or given up: task id → JSON
 ``outbox:LINE``    list   events to be published, JSON, the oldest first
 ``call:ID``        hash   ``info`` (JSON), ``line``, ``seq`` (of the last event), ``sent`` (JSON: of
-                          the last event each task was told), ``updated`` (s), ``dialled``, ``ended``
+                          the last event each task was told), ``updated`` (s), ``dialled``,
+                          ``ended``
 ``offer:ID``       text   the line that took an incoming call
 ``cmd:TASK``       text   the command was begun, by this execution; for a day
 ``order:TASK:ID``  hash   what ``in_order`` has handled
@@ -214,9 +215,9 @@ class Store:
 
         Whether it was let go of.
         """
-        keys = [*self._line_keys(line), *(self.key(n, line) for n in ("calls", "intents", "outbox"))]
-        answer = self._release(keys=keys, args=[token, line, "1" if always else ""])
-        return answer != "busy"
+        left = [self.key(name, line) for name in ("calls", "intents", "outbox")]
+        keys, arguments = [*self._line_keys(line), *left], [token, line, "1" if always else ""]
+        return self._checked(self._release(keys=keys, args=arguments)) != "busy"
 
     def lines_without_lease(self, *, released: bool = False) -> list[str]:
         """The lines that nobody holds; with *released* only those that were handed on."""
@@ -376,7 +377,7 @@ class Store:
 
 
 def reached(what: str, work: Callable[[], Any]) -> Any:
-    """What *work* returns; a ``NotConnectedError`` that says *what* did not happen without Redis."""
+    """What *work* returns; without Redis a ``NotConnectedError`` that says *what* was not done."""
     try:
         return work()
     except Down as error:

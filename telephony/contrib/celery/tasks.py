@@ -78,8 +78,7 @@ class Command(Task):  # type: ignore[misc]
                 reached("dial was not sent", shared.store.redis.ping)  # it cannot begin without
                 options["queue"] = settings.queue
             else:
-                call_id = args[0] if args else named.get("call_id")
-                checked_text("call_id", call_id)
+                call_id = checked_text("call_id", args[0] if args else named.get("call_id"))
                 options["queue"] = queue_for(settings, self._line_of(shared, call_id))
         try:
             return super().apply_async(args, kwargs, **options)
